@@ -1,0 +1,71 @@
+"""Arrays as the kernels want them: type, byte order, layout and shape checked once, by the argument's name."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+__all__ = ["as_array", "count_threads"]
+
+_AXES = {1: "(nread,)", 2: "(ny, nx)", 3: "(nread, ny, nx)"}
+
+
+def as_array(
+    name: str, value: ArrayLike, dtype: DTypeLike, ndim: int, shape: tuple[int, ...] | None = None
+) -> NDArray[Any]:
+    """Return `value` as a native C-contiguous array; one that is right already comes back itself.
+
+    Parameters
+    ----------
+    name : str
+        Argument to name in messages.
+    value : array_like
+        What the caller passed: any byte order, layout or numeric type; masked values become NaN.
+    dtype : dtype
+        Type wanted.
+    ndim : int
+        Number of axes wanted.
+    shape : tuple of int, optional
+        Shape wanted.
+
+    Raises
+    ------
+    TypeError
+        Not numeric.
+    ValueError
+        Another shape.
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.dtype(dtype).kind == "f":
+        value = value.astype(dtype).filled(np.nan)
+    array = np.asarray(value)
+    wanted = np.dtype(dtype)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {array.dtype}, expected numbers that fit {wanted}")
+    if array.ndim != ndim:
+        raise ValueError(f"{name} has shape {array.shape}, expected {_AXES[ndim]}")
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    if wanted == np.uint16 and array.dtype.kind == "i" and array.dtype.itemsize == 2:
+        # DQ words are stored as int16: the sign bit is bit 15.
+        array = array.astype(np.int16, copy=False).view(np.uint16)
+    return np.ascontiguousarray(array, dtype=wanted)
+
+
+def count_threads(threads: int | None) -> int:
+    """Threads to use: as asked, or the cores this process may use.
+
+    Parameters
+    ----------
+    threads : int or None
+        A positive number, or None.
+    """
+    if threads is None:
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+    if threads < 1:
+        raise ValueError(f"threads is {threads}, expected a positive number or None")
+    return threads

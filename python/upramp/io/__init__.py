@@ -1,0 +1,18 @@
+"""Files: the only importer of :mod:`astropy.io.fits`, and the only writer."""
+
+from __future__ import annotations
+
+from astropy.io import fits
+
+from upramp.io.atomic import atomic_path, check_output
+from upramp.io.layout import Extension, FitsReader, table_bytes, write_extensions
+
+__all__ = [
+    "Extension",
+    "FitsReader",
+    "atomic_path",
+    "check_output",
+    "fits",
+    "table_bytes",
+    "write_extensions",
+]

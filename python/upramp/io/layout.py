@@ -1,0 +1,269 @@
+"""FITS files as a list of extensions, read and written in one pass.
+
+Headers are :class:`astropy.io.fits.Header` objects and keep every card as it was. Pixels go straight from the
+file into the array that shall hold them and are brought to native byte order while they are in cache, so
+reading a file costs little more than its bytes. Tile-compressed files (fpack) are left to astropy.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from upramp import _core
+from upramp.exceptions import InputError
+from upramp.io.atomic import atomic_path
+
+__all__ = ["Extension", "FitsReader", "table_bytes", "write_extensions"]
+
+BLOCK = 2880
+_DTYPES = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
+
+
+@dataclass(slots=True)
+class Extension:
+    """One header-data unit: its header and, where its pixels lie.
+
+    Attributes
+    ----------
+    header : astropy.io.fits.Header
+        All cards, verbatim.
+    offset : int
+        First byte of the data in the (uncompressed) file.
+    """
+
+    header: fits.Header
+    offset: int
+
+    @property
+    def label(self) -> str:
+        """``EXTNAME,EXTVER`` for messages."""
+        return f"{self.header.get('EXTNAME', 'PRIMARY')},{self.header.get('EXTVER', 1)}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in NumPy order; empty without data."""
+        return tuple(int(self.header[f"NAXIS{i}"]) for i in range(int(self.header["NAXIS"]), 0, -1))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Big-endian type of the stored values."""
+        return np.dtype(">" + _DTYPES[int(self.header["BITPIX"])])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of data, without padding."""
+        header = self.header
+        if not self.shape:
+            return 0
+        size = int(np.prod(self.shape, dtype=np.int64)) + int(header.get("PCOUNT", 0))
+        return self.dtype.itemsize * size * int(header.get("GCOUNT", 1))
+
+
+class FitsReader:
+    """The extensions of a file, plain or gzipped or fpacked.
+
+    Parameters
+    ----------
+    path : path-like
+        File to read.
+
+    Raises
+    ------
+    InputError
+        No such file, not FITS, or shorter than its headers say; names the file and the extension.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._compressed: fits.HDUList | None = None
+        try:
+            self._stream = self._open()
+        except (OSError, EOFError, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"{self.path}: cannot be read ({reason})") from error
+        try:
+            self.extensions = self._scan()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+        if self._compressed is not None:
+            self._compressed.close()
+
+    def _open(self) -> BinaryIO:
+        stream = self.path.open("rb")
+        magic = stream.read(2)
+        stream.seek(0)
+        if magic == b"\x1f\x8b":
+            with stream, gzip.open(stream) as packed:
+                return io.BytesIO(packed.read())
+        return stream
+
+    def _scan(self) -> list[Extension]:
+        stream = self._stream
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        if stream.read(6) != b"SIMPLE":
+            raise InputError(f"{self.path}: not a FITS file (does not start with SIMPLE)")
+        found: list[Extension] = []
+        position = 0
+        while position < size:
+            stream.seek(position)
+            try:
+                header = fits.Header.fromfile(stream)
+                unit = Extension(header, stream.tell())
+                position = unit.offset + -(-unit.nbytes // BLOCK) * BLOCK
+            except (OSError, EOFError, KeyError, ValueError) as error:
+                if found and "END" not in str(error):
+                    raise InputError(
+                        f"{self.path}[{len(found)}]: header cannot be read ({error})"
+                    ) from error
+                raise InputError(
+                    f"{self.path}[{len(found)}]: truncated or damaged: no complete header at byte {position}"
+                ) from error
+            if header.get("ZIMAGE", False):
+                return self._unpack()
+            if unit.offset + unit.nbytes > size:
+                raise InputError(
+                    f"{self.path}[{unit.label}]: truncated: {unit.nbytes} bytes of data expected at byte "
+                    f"{unit.offset}, the file ends at byte {size}"
+                )
+            found.append(unit)
+        return found
+
+    def _unpack(self) -> list[Extension]:
+        self._compressed = fits.open(self.path)
+        try:
+            return [Extension(hdu.header.copy(), -1) for hdu in self._compressed]
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.path}: fpacked data cannot be read ({error})") from error
+
+    def read_into(self, index: int, out: NDArray[Any]) -> None:
+        """Fill `out` with the pixels of an extension.
+
+        Parameters
+        ----------
+        index : int
+            Position in `extensions`.
+        out : ndarray
+            C-contiguous, of the extension's shape; its type is the type wanted. Values of another type, or
+            scaled by BSCALE and BZERO, are converted.
+        """
+        unit = self.extensions[index]
+        if self._compressed is not None:
+            try:
+                out[...] = self._compressed[index].data
+            except (OSError, ValueError) as error:
+                raise InputError(f"{self.path}[{unit.label}]: fpacked data cannot be read ({error})") from error
+            return
+        scale = (float(unit.header.get("BSCALE", 1.0)), float(unit.header.get("BZERO", 0.0)))
+        # int16 and uint16 hold the same flags: the sign bit is bit 15.
+        same = unit.dtype.itemsize == out.dtype.itemsize and (unit.dtype.kind == "f") == (out.dtype.kind == "f")
+        self._stream.seek(unit.offset)
+        if same and scale == (1.0, 0.0):
+            flat = out.reshape(-1)
+            self._fill(flat.view(np.uint8), unit)
+            if unit.dtype.itemsize > 1:
+                _core.swap_big_endian(flat.view(f"u{unit.dtype.itemsize}"))
+            return
+        stored = np.empty(unit.shape, unit.dtype)
+        self._fill(stored.reshape(-1).view(np.uint8), unit)
+        out[...] = stored if scale == (1.0, 0.0) else (stored * scale[0] + scale[1])
+
+    def _fill(self, target: NDArray[np.uint8], unit: Extension) -> None:
+        got = self._stream.readinto(target.data)  # type: ignore[attr-defined]
+        if got != target.nbytes:
+            raise InputError(f"{self.path}[{unit.label}]: truncated: {target.nbytes} bytes expected, {got} read")
+
+    def table(self, index: int = 1) -> NDArray[Any]:
+        """Rows of a binary table as a structured array, strings stripped.
+
+        Parameters
+        ----------
+        index : int, optional
+            Position in `extensions`.
+        """
+        self._stream.seek(0)
+        with fits.open(self._stream, memmap=False) as hdus:
+            return np.array(hdus[index].data)
+
+
+def write_extensions(
+    path: str | os.PathLike[str],
+    units: Iterable[tuple[fits.Header, NDArray[Any] | None] | bytes],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write headers and pixels, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        File to write.
+    units : iterable of (Header, ndarray or None) or bytes
+        Header-data units in order; the headers must already describe their data. Bytes are a finished unit.
+    overwrite : bool, optional
+        Whether an existing file may be replaced.
+    """
+    scratch: dict[tuple[int, np.dtype[Any]], NDArray[Any]] = {}
+    with atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb", buffering=0) as stream:
+        for unit in units:
+            if isinstance(unit, bytes):
+                stream.write(unit)
+                continue
+            header, data = unit
+            stream.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii"))
+            if data is None:
+                continue
+            word = np.dtype(f"u{data.dtype.itemsize}")
+            swapped = scratch.setdefault((data.size, word), np.empty(data.size, word))
+            swapped[...] = np.ascontiguousarray(data).reshape(-1).view(word)
+            _core.swap_big_endian(swapped)
+            view = memoryview(swapped).cast("B")
+            while view:  # an unbuffered write may take less than all
+                view = view[stream.write(view) :]
+            stream.write(bytes(-data.nbytes % BLOCK))
+
+
+def table_bytes(columns: dict[str, tuple[NDArray[Any], str | None]], name: str) -> bytes:
+    """A binary table as a finished extension.
+
+    Parameters
+    ----------
+    columns : dict of str to (ndarray, str or None)
+        Values and unit of every column.
+    name : str
+        EXTNAME.
+    """
+    formats = {"f8": "D", "i4": "J", "i2": "I", "b1": "L"}
+    made = [
+        fits.Column(name=key, format=formats[values.dtype.str[1:]], unit=unit, array=values)
+        for key, (values, unit) in columns.items()
+    ]
+    stream = io.BytesIO()
+    primary = fits.PrimaryHDU()
+    fits.HDUList([primary, fits.BinTableHDU.from_columns(made, name=name)]).writeto(stream)
+    return stream.getvalue()[BLOCK:]

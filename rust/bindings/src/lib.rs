@@ -1,0 +1,23 @@
+//! The list of what Python may call; every file here mirrors the kernel module of its name.
+
+mod arrays;
+mod bytes;
+mod detector;
+mod enter;
+mod ramp;
+mod reads;
+
+use pyo3::prelude::*;
+
+/// Kernels of upramp. Arrays come in checked by the Python layer; nothing here is public.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::bytes::swap_big_endian;
+    #[pymodule_export]
+    use crate::detector::{divide_flat, good_pixels, to_rate};
+    #[pymodule_export]
+    use crate::ramp::fit_crcorr;
+    #[pymodule_export]
+    use crate::reads::read_stats;
+}

@@ -1,0 +1,25 @@
+//! The science of upramp: pure functions on pixels.
+//!
+//! | module | answers |
+//! |---|---|
+//! | [`ramp::crcorr`] | what is the count rate of every pixel, and which reads were hit by cosmic rays? |
+//! | [`reads`] | what is the background level of every read? |
+//! | [`detector`] | flat field, unit conversion and statistics of a read |
+//! | [`stats`] | exact medians and clipped statistics, the bricks of the above |
+//! | [`bytes`] | FITS byte order to native, in place |
+//!
+//! Cubes are `(nread, ny, nx)`, C order, zeroth read first. Nothing here knows of Python, files or the
+//! environment; threads are an argument and never change an answer.
+
+pub mod bytes;
+pub mod detector;
+pub mod dq;
+pub mod error;
+pub mod par;
+pub mod ramp;
+pub mod reads;
+mod simd;
+pub mod stats;
+pub mod view;
+
+pub use error::{Error, Result};

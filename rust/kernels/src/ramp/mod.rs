@@ -1,0 +1,3 @@
+//! Count rates from ramps.
+
+pub mod crcorr;

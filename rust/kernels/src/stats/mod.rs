@@ -1,0 +1,4 @@
+//! Medians and clipped statistics: bricks shared by the kernels.
+
+pub mod clipped;
+pub mod median;
