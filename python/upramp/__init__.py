@@ -1,5 +1,39 @@
-"""Infrared exposures, read by read: fits, cosmic rays and variable background."""
+"""Infrared exposures, read by read: fits, cosmic rays and variable background.
+
+>>> import upramp
+>>> ramp = upramp.read_ramp("x_ima.fits")  # doctest: +SKIP
+>>> flat = upramp.flatten_ramp(ramp)  # doctest: +SKIP
+>>> fit = upramp.fit_ramp(flat.ramp, untouched=ramp)  # doctest: +SKIP
+>>> upramp.write_flt("x_flt.fits", fit, like=ramp)  # doctest: +SKIP
+"""
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from upramp._arrays import __version__
+from upramp.exceptions import InputError, OutputError, ReferenceFileError, UprampError
+from upramp.tvb.fix import Outcome, calibrate_file, fix_file
+from upramp.tvb.flatten import Flattened, flatten_ramp
+from upramp.wfc3ir.exposure import Ramp, read_ramp
+from upramp.wfc3ir.fit import Fit, fit_ramp
+from upramp.wfc3ir.products import write_flt, write_ima
+from upramp.wfc3ir.references import Refs
+
+__all__ = [
+    "Fit",
+    "Flattened",
+    "InputError",
+    "Outcome",
+    "OutputError",
+    "Ramp",
+    "ReferenceFileError",
+    "Refs",
+    "UprampError",
+    "__version__",
+    "calibrate_file",
+    "fit_ramp",
+    "fix_file",
+    "flatten_ramp",
+    "read_ramp",
+    "write_flt",
+    "write_ima",
+]

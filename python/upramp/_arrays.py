@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["as_array", "count_threads"]
+from upramp._core import __version__
+
+__all__ = ["__version__", "as_array", "count_threads"]
 
 _AXES = {1: "(nread,)", 2: "(ny, nx)", 3: "(nread, ny, nx)"}
 

@@ -198,8 +198,8 @@ class FitsReader:
         if got != target.nbytes:
             raise InputError(f"{self.path}[{unit.label}]: truncated: {target.nbytes} bytes expected, {got} read")
 
-    def table(self, index: int = 1) -> NDArray[Any]:
-        """Rows of a binary table as a structured array, strings stripped.
+    def rows(self, index: int = 1) -> list[dict[str, Any]]:
+        """Rows of a binary table, as dictionaries from column name to value.
 
         Parameters
         ----------
@@ -208,7 +208,10 @@ class FitsReader:
         """
         self._stream.seek(0)
         with fits.open(self._stream, memmap=False) as hdus:
-            return np.array(hdus[index].data)
+            data = hdus[index].data
+            # Column by column: only so are logical and text values converted.
+            columns = {name: data[name].tolist() for name in data.names}
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def write_extensions(

@@ -162,8 +162,8 @@ def _constant(name: str, version: int, bitpix: int, value: float, exposure: Expo
     size = exposure.size + 2 * BORDER
     header = _extension(None, name, version, *groups).header
     header.update({"NPIX1": size, "NPIX2": size, "PIXVALUE": value, "BITPIX": bitpix})
-    # astropy takes BITPIX of an image without data from the header it is made with, never later.
-    return fits.ImageHDU(header=header)
+    # astropy keeps BITPIX of an image without data only when it comes from a file.
+    return fits.ImageHDU.fromstring(header.tostring().encode("ascii"))
 
 
 def _ima(simulation: Simulation) -> Any:

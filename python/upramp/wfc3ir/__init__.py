@@ -1,0 +1,1 @@
+"""WFC3/IR exposures: files, references, the last calibration steps."""

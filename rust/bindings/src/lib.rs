@@ -13,6 +13,9 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
     use crate::bytes::swap_big_endian;
     #[pymodule_export]
     use crate::detector::{divide_flat, good_pixels, to_rate};

@@ -4,7 +4,7 @@
 //! own pool passes `threads = 1`. Work is cut into items of fixed size that do not depend on the thread
 //! count; since no item reads another's result, neither does any answer.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// Work every item of `items` with `work`, on `threads` threads, each with its own scratch space.
 pub fn for_each<T, S>(
@@ -23,10 +23,12 @@ pub fn for_each<T, S>(
         return;
     }
     let queue = Mutex::new(items.into_iter());
+    // A function of its own, so that the lock is released before the work: a lock taken in the head of a
+    // `while let` lives until the end of its body. Nothing can panic while it is held.
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let drain = || {
         let mut space = scratch();
-        // A panic in another worker poisons nothing but its own item: the queue is only ever advanced.
-        while let Some(item) = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next() {
+        while let Some(item) = next() {
             work(&mut space, item);
         }
     };
@@ -55,5 +57,17 @@ mod tests {
             assert_eq!(map(20, threads, |i| i * i), (0..20).map(|i| i * i).collect::<Vec<_>>());
         }
         assert!(map(0, 4, |i| i).is_empty());
+    }
+
+    #[test]
+    fn items_are_worked_at_the_same_time() {
+        // Each item waits for the other: one thread after the other would never end.
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let both = std::sync::Barrier::new(2);
+        std::thread::spawn(move || {
+            for_each(0..2, 2, || (), |(), _| drop(both.wait()));
+            sender.send(())
+        });
+        assert!(receiver.recv_timeout(std::time::Duration::from_secs(60)).is_ok());
     }
 }

@@ -1,0 +1,176 @@
+"""Run one task over many files: in parallel, past failures, with one line a file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from upramp._arrays import count_threads
+from upramp.cli import describe, exit_code
+from upramp.cli.common import add_output_options, complain, finite, say
+from upramp.tvb.fix import Outcome
+from upramp.wfc3ir.products import product_names
+
+__all__ = ["add_batch_options", "add_fit_options", "fit_options", "run_batch"]
+
+
+def add_batch_options(parser: argparse.ArgumentParser) -> None:
+    """Add the files and the options of a batch.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Parser of a command.
+    """
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="IMA files (.fits, .gz, .fz)")
+    parser.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR", help="where products go")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing products (never an input)")
+    parser.add_argument("--resume", action="store_true", help="skip files whose products exist")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="files at a time (default 1)")
+    parser.add_argument("--log", metavar="FILE", help="append a log to FILE")
+    add_output_options(parser)
+
+
+def add_fit_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the ramp fit.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Parser of a command.
+    """
+    parser.add_argument("--refs", metavar="DIR", help="directory of reference files")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=FILE", help="use FILE for the reference KEY"
+    )
+    parser.add_argument("--crsigma", type=float, metavar="S", help="cosmic-ray threshold (default 4 sigma)")
+    parser.add_argument(
+        "--exclude", metavar="READS", help="reads to leave out, SAMPNUM such as 1-5,9 or imset:11-15"
+    )
+    parser.add_argument("--parity", action="store_true", help="do exactly as calwf3, faults included")
+
+
+def fit_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of the ramp fit from parsed options.
+
+    Parameters
+    ----------
+    args : Namespace
+        Parsed arguments.
+    """
+    from upramp.wfc3ir.references import Refs
+
+    override = {}
+    for item in args.set:
+        key, equals, name = item.partition("=")
+        if not (key and equals and name):
+            raise ValueError(f"--set is {item!r}, expected KEY=FILE")
+        override[key.upper()] = name
+    return {
+        "refs": Refs(args.refs, override),
+        "crsigma": args.crsigma,
+        "exclude": args.exclude,
+        "parity": args.parity,
+        "overwrite": args.overwrite,
+    }
+
+
+def run_batch(args: argparse.Namespace, task: Callable[[Path, int], Outcome]) -> int:
+    """Do `task` for every file of the command line and return the exit code.
+
+    Parameters
+    ----------
+    args : Namespace
+        Parsed arguments with those of :func:`add_batch_options`.
+    task : callable
+        Takes a file and a number of threads.
+
+    Returns
+    -------
+    int
+        0, the code of the failure of a single file, or 6 if any of several files failed.
+    """
+    if args.jobs < 1:
+        raise ValueError(f"--jobs is {args.jobs}, expected a positive number")
+    todo = [path for path in args.files if not (args.resume and _done(path, args.output))]
+    for path in args.files:
+        if path not in todo:
+            say(args, f"{path.name}: skipped, products exist", file=str(path), status="skipped")
+    jobs = min(args.jobs, max(len(todo), 1))
+    threads = max(count_threads(None) // jobs, 1)
+    failures: list[tuple[Path, BaseException]] = []
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        futures: dict[Future[Outcome], Path] = {pool.submit(task, path, threads): path for path in todo}
+        with _progress(args, len(todo)) as advance:
+            for future in as_completed(futures):
+                path, error = futures[future], future.exception()
+                advance()
+                if error is not None:
+                    failures.append((path, error))
+                    if exit_code(error) == 1:
+                        traceback.print_exception(error, file=sys.stderr)
+                    complain(describe(error))
+                    if args.json:
+                        say(args, "", file=str(path), status="failed", error=describe(error))
+                    continue
+                _report(args, path, future.result())
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)
+        raise
+    finally:
+        pool.shutdown()
+    if failures and len(args.files) == 1:
+        return exit_code(failures[0][1])
+    if len(args.files) > 1:
+        skipped = len(args.files) - len(todo)
+        summary = f"{len(todo) - len(failures)} done, {skipped} skipped, {len(failures)} failed"
+        if not args.json:
+            say(args, summary)
+        for path, error in failures:
+            complain(f"failed: {path}: {describe(error)}")
+    return 6 if failures else 0
+
+
+def _done(path: Path, directory: Path) -> bool:
+    return all(product.exists() for product in product_names(path, directory))
+
+
+def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
+    line = (
+        f"{path.name} -> {outcome.flt}  sky {outcome.median:.4f} ± {outcome.noise:.4f} {outcome.unit.lower()}  "
+        f"hits {100 * outcome.hit_fraction:.1f} %  {sum(outcome.seconds.values()):.2f} s"
+    )
+    if outcome.level is not None:
+        line = line.replace("  hits", f"  background {outcome.level[1:].min():.3f}-{outcome.level[1:].max():.3f}  hits")
+    record = asdict(outcome)
+    for key in ("median", "noise", "hit_fraction"):
+        record[key] = finite(record[key])
+    if outcome.level is not None:
+        record["level"] = [finite(value) for value in outcome.level.tolist()]
+    say(args, line, file=str(path), status="ok", **record)
+
+
+def _progress(args: argparse.Namespace, total: int) -> Any:
+    """A bar on a terminal when there is something to wait for."""
+    if args.quiet or args.json or total < 2 or not sys.stderr.isatty():
+        return nullcontext(lambda: None)
+    from contextlib import contextmanager
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    @contextmanager
+    def bar() -> Any:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            row = progress.add_task("upramp", total=total)
+            yield lambda: progress.advance(row)
+
+    return bar()

@@ -1,0 +1,1 @@
+"""Time-variable background: remove it, compare before and after."""
