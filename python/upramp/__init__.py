@@ -11,14 +11,17 @@ from __future__ import annotations
 
 from upramp._arrays import __version__
 from upramp.exceptions import InputError, OutputError, ReferenceFileError, UprampError
+from upramp.tvb.compare import Comparison, compare
 from upramp.tvb.fix import Outcome, calibrate_file, fix_file
 from upramp.tvb.flatten import Flattened, flatten_ramp
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.fit import Fit, fit_ramp
 from upramp.wfc3ir.products import write_flt, write_ima
 from upramp.wfc3ir.references import Refs
+from upramp.wfc3ir.tables import inventory, sample_table
 
 __all__ = [
+    "Comparison",
     "Fit",
     "Flattened",
     "InputError",
@@ -30,10 +33,13 @@ __all__ = [
     "UprampError",
     "__version__",
     "calibrate_file",
+    "compare",
     "fit_ramp",
     "fix_file",
     "flatten_ramp",
+    "inventory",
     "read_ramp",
+    "sample_table",
     "write_flt",
     "write_ima",
 ]

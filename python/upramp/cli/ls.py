@@ -1,0 +1,156 @@
+"""``upramp ls``: what is in these files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from upramp.cli.common import add_output_options, complain, finite, say
+from upramp.exceptions import InputError
+from upramp.io import atomic_path, check_output
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+NAME = "ls"
+HELP = "list exposures, or the reads within them"
+
+EXIT_SOME_FAILED = 6
+FORMATS = {"samptime": "%.3f", "deltatim": "%.3f", "median": "%.4f", "left": "%.4f", "right": "%.4f"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Parser of the command.
+    """
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="RAW, IMA, FLT or other FITS files"
+    )
+    parser.add_argument("--reads", action="store_true", help="list the reads of each RAW or IMA file instead")
+    parser.add_argument(
+        "--keys",
+        default=(),
+        type=_keys,
+        metavar="K1,K2",
+        help="more header keywords (with --reads: of the SCI headers)",
+    )
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write the table as CSV, or ECSV if named .ecsv"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing FILE of --csv")
+    add_output_options(parser)
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    return tuple(key.strip() for key in text.split(",") if key.strip())
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    args : Namespace
+        Parsed arguments.
+
+    Returns
+    -------
+    int
+        0; 3 if the only file, 6 if one of several, cannot be used.
+    """
+    from upramp.wfc3ir.tables import inventory
+
+    if args.csv is not None:
+        check_output(args.csv, overwrite=args.overwrite)
+    errors: list[InputError] = []
+
+    def note(error: InputError) -> None:
+        complain(str(error))
+        errors.append(error)
+
+    if args.reads:
+        table = _list_reads(args, note)
+    else:
+        table = inventory(args.files, keys=args.keys, on_error=note)
+        _print(args, table)
+    if args.csv is not None and table is not None:
+        write_table(table, args.csv, overwrite=args.overwrite)
+    if not errors:
+        return 0
+    return errors[0].exit_code if len(args.files) == 1 else EXIT_SOME_FAILED
+
+
+def _list_reads(args: argparse.Namespace, note: Callable[[InputError], None]) -> Table | None:
+    from astropy.table import vstack
+
+    from upramp.wfc3ir.tables import sample_table
+
+    tables: list[Table] = []
+    for path in args.files:
+        try:
+            table = sample_table(path, keys=args.keys)
+        except InputError as error:
+            note(error)
+            continue
+        facts = table.meta
+        if not args.json:
+            gap = "\n" if tables else ""
+            exptime = facts["exptime"]
+            say(
+                args,
+                f"{gap}{path}: {facts['rootname']} {facts['filter']} {facts['samp_seq']} "
+                f"NSAMP {facts['nsamp']}" + ("" if exptime is None else f" EXPTIME {exptime:.3f} s"),
+            )
+        table.add_column([str(path)] * len(table), index=0, name="file")
+        _print(args, table, hidden=("file",))
+        tables.append(table)
+    return vstack(tables, metadata_conflicts="silent") if tables else None
+
+
+def _print(args: argparse.Namespace, table: Table, hidden: Sequence[str] = ()) -> None:
+    if args.json:
+        for row in table:
+            say(args, "", **{name: _plain(row[name]) for name in table.colnames})
+        return
+    if not len(table):
+        return
+    shown = table.copy()
+    shown.remove_columns(list(hidden))
+    for name in shown.colnames:
+        # Set on the copy: a format would round what is written to the file, too.
+        shown[name].format = FORMATS.get(name)
+    align = ["<" if column.dtype.kind in "US" else ">" for column in shown.itercols()]
+    lines = shown.pformat(max_lines=-1, max_width=-1, align=align, show_unit=bool(hidden))
+    say(args, "\n".join(line.rstrip() for line in lines))
+
+
+def _plain(value: Any) -> Any:
+    if value is np.ma.masked:
+        return None
+    value = value.item()
+    return finite(value) if isinstance(value, float) else value
+
+
+def write_table(table: Table, path: Path, *, overwrite: bool) -> None:
+    """Write a table as CSV or ECSV.
+
+    Parameters
+    ----------
+    table : Table
+        Table.
+    path : Path
+        File; ECSV, which keeps units and metadata, if its suffix is ``.ecsv``.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    """
+    form = "ascii.ecsv" if path.suffix.lower() == ".ecsv" else "ascii.csv"
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        table.write(temporary, format=form)

@@ -1,0 +1,24 @@
+"""The tests of the Rust crates run from here, so that one command runs everything."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not installed")
+def test_kernels() -> None:
+    done = subprocess.run(
+        ["cargo", "test", "--quiet", "--package", "upramp-kernels"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "test result: ok" in done.stdout
