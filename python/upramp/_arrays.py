@@ -41,7 +41,7 @@ def as_array(
         Another shape.
     """
     if isinstance(value, np.ma.MaskedArray) and np.dtype(dtype).kind == "f":
-        value = value.astype(dtype).filled(np.nan)
+        value = np.ma.filled(value.astype(dtype), np.nan)
     array = np.asarray(value)
     wanted = np.dtype(dtype)
     if array.dtype.kind not in "biuf":

@@ -3,7 +3,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["__version__", "divide_flat", "fit_crcorr", "good_pixels", "read_stats", "swap_big_endian", "to_rate"]
+__all__ = [
+    "__version__",
+    "divide_flat",
+    "fit_crcorr",
+    "good_pixels",
+    "read_stats",
+    "swap_big_endian",
+    "to_rate",
+]
 
 __version__: str
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planes import differences
 
 import upramp
+from planes import differences
 from upramp.wfc3ir.fit import fit_ramp
 from upramp.wfc3ir.references import Refs
 
 STRESS = [
-    *(f"crcorr_{name}" for name in "a_plain b_flags c_heavy d_counts e_short h_two i_n2".split()),
+    *(f"crcorr_{name}" for name in ("a_plain", "b_flags", "c_heavy", "d_counts", "e_short", "h_two", "i_n2")),
     *(f"crcorr_r{number}" for number in range(30, 37)),
 ]
-REENTRY = [f"s64_reentry_{name}" for name in "plain flatten noflat nounit wf3ir".split()]
+REENTRY = [f"s64_reentry_{name}" for name in ("plain", "flatten", "noflat", "nounit", "wf3ir")]
 
 
 def test_all_cases_are_listed(shared: Path) -> None:
@@ -74,8 +74,8 @@ def test_errors_of_a_refit_in_electrons_are_those_of_a_single_pass(
         same_hits = (single.dq == ours.read_dq)[:, y, x].all(axis=0) & (samp == ours.samp)
         good = (dq == 0) & same_hits
         assert good.mean() > 0.97
-        # The errors of the reads now hold the flat's: the signal-to-noise ratio, which chooses the weights, is
-        # lower by less than 1 %. One pixel in a thousand falls into the class below.
+        # The errors of the reads now hold the flat's: the signal-to-noise ratio, which chooses the weights,
+        # is lower by less than 1 %. One pixel in a thousand falls into the class below.
         close = np.isclose(ours.err[good], err[good], rtol=tolerance)
         assert close.mean() > 0.998
         np.testing.assert_allclose(ours.err[good], err[good], rtol=0.05)

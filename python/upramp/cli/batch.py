@@ -149,7 +149,9 @@ def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
         f"hits {100 * outcome.hit_fraction:.1f} %  {sum(outcome.seconds.values()):.2f} s"
     )
     if outcome.level is not None:
-        line = line.replace("  hits", f"  background {outcome.level[1:].min():.3f}-{outcome.level[1:].max():.3f}  hits")
+        line = line.replace(
+            "  hits", f"  background {outcome.level[1:].min():.3f}-{outcome.level[1:].max():.3f}  hits"
+        )
     record = asdict(outcome)
     for key in ("median", "noise", "hit_fraction"):
         record[key] = finite(record[key])

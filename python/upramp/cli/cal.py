@@ -17,7 +17,9 @@ HELP = "do the last calibration steps (UNITCORR, CRCORR, FLATCORR) of IMA files"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--only", action="append", metavar="STEP", help="do just this step (may be repeated)")
-    parser.add_argument("--omit", action="append", metavar="STEP", help="leave this step out (may be repeated)")
+    parser.add_argument(
+        "--omit", action="append", metavar="STEP", help="leave this step out (may be repeated)"
+    )
     add_fit_options(parser)
     add_batch_options(parser)
 

@@ -9,6 +9,8 @@ from upramp.cli.common import add_output_options, finite, say
 from upramp.cli.ls import write_table
 from upramp.io import atomic_path, check_output
 
+__all__ = ["HELP", "NAME", "configure", "run"]
+
 NAME = "compare"
 HELP = "measure and draw two products of an exposure on the same pixels"
 
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         from upramp.plot.style import require_matplotlib
 
         require_matplotlib()
-    comparison = compare(args.before, args.after, region=args.cutout, ramps=args.ramps)
+    comparison = compare(args.before, args.after, region=args.cutout)
     record = {
         "files": [str(path) for path in comparison.paths],
         "unit": comparison.unit,
@@ -104,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
         # A bare figure needs no window system, whatever backend is set.
         figure = Figure(figsize=(10, 7), layout="constrained")
-        comparison.plot(figure=figure, hist_range=args.hist_range)
+        comparison.plot(ramps=args.ramps, figure=figure, hist_range=args.hist_range)
         with atomic_path(args.png, overwrite=args.overwrite) as temporary:
             figure.savefig(temporary, format="png", dpi=150)
     return 0

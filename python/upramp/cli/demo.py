@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="directory of the demo, whose earlier files are replaced (default upramp_demo)",
     )  # fmt: skip
     parser.add_argument("--size", type=int, default=256, help="light-sensitive pixels a side (default 256)")
-    parser.add_argument("--helium", type=float, default=1.5, help="airglow reached, e-/s (default 1.5)")
+    parser.add_argument("--helium", type=float, default=4.0, help="airglow reached, e-/s (default 4)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulation (default 1)")
     add_output_options(parser)
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             args,
             f"{label:>10}: sky {outcome.median:.4f} ± {outcome.noise:.4f} e-/s, "
             f"{100 * outcome.hit_fraction:.1f} % of the pixels flagged as hit; "
-            f"{100 * score.completeness:.1f} % of {score.count} cosmic rays found, "
+            f"{100 * score.completeness:.1f} % of {score.total} cosmic rays found, "
             f"{100 * score.false_fraction:.2f} % of the undisturbed pixels flagged",
             step=label,
             flt=str(outcome.flt),
@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     if find_spec("matplotlib") is None:
         say(args, "no figure: matplotlib is missing (pip install 'upramp[plot]')")
         return 0
-    ramps = read_ramp(spoiled.ima), read_ramp(fixed.ima)
+    # The flags of a spoiled fit pick pixels by their noise: its ramp is shown as it came.
+    ramps = read_ramp(source), read_ramp(fixed.ima)
     say(args, f"figure: {_figure(folder, replace(comparison, ramps=ramps))}")
     return 0
 

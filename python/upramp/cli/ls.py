@@ -16,11 +16,15 @@ from upramp.io import atomic_path, check_output
 if TYPE_CHECKING:
     from astropy.table import Table
 
+__all__ = ["HELP", "NAME", "configure", "run", "write_table"]
+
 NAME = "ls"
 HELP = "list exposures, or the reads within them"
 
 EXIT_SOME_FAILED = 6
-FORMATS = {"samptime": "%.3f", "deltatim": "%.3f", "median": "%.4f", "left": "%.4f", "right": "%.4f"}
+FORMATS = dict.fromkeys(("exptime", "samptime", "deltatim"), "{:.3f}") | dict.fromkeys(
+    ("median", "left", "right"), "{:.4f}"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -122,14 +126,21 @@ def _print(args: argparse.Namespace, table: Table, hidden: Sequence[str] = ()) -
         return
     if not len(table):
         return
-    shown = table.copy()
-    shown.remove_columns(list(hidden))
-    for name in shown.colnames:
-        # Set on the copy: a format would round what is written to the file, too.
-        shown[name].format = FORMATS.get(name)
-    align = ["<" if column.dtype.kind in "US" else ">" for column in shown.itercols()]
-    lines = shown.pformat(max_lines=-1, max_width=-1, align=align, show_unit=bool(hidden))
-    say(args, "\n".join(line.rstrip() for line in lines))
+    names = [name for name in table.colnames if name not in hidden]
+    say(args, "\n".join(_aligned([_cells(table[name]) for name in names])))
+
+
+def _cells(column: Any) -> list[str]:
+    """Name and values of a column as text of one width, numbers to the right."""
+    pattern = FORMATS.get(column.name, "{}")
+    values = [_plain(value) for value in column]
+    cells = [column.name, *("-" if value is None else pattern.format(value) for value in values)]
+    width = max(len(cell) for cell in cells)
+    return [cell.ljust(width) if column.dtype.kind in "US" else cell.rjust(width) for cell in cells]
+
+
+def _aligned(columns: Sequence[Sequence[str]]) -> list[str]:
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
 def _plain(value: Any) -> Any:

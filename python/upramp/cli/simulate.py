@@ -38,9 +38,8 @@ def run(args: argparse.Namespace) -> int:
     """Simulate and write."""
     from upramp.simulate import Exposure, Scene, simulate
 
-    exposure, scene = (
-        kind(**{item.name: getattr(args, item.name) for item in fields(kind)}) for kind in (Exposure, Scene)
-    )
+    exposure = Exposure(**{item.name: getattr(args, item.name) for item in fields(Exposure)})
+    scene = Scene(**{item.name: getattr(args, item.name) for item in fields(Scene)})
     written = simulate(exposure, scene).write(args.output, overwrite=args.overwrite)
     for name, path in written.items():
         say(args, f"{name}: {path}", kind=name, file=str(path))

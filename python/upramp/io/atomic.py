@@ -41,7 +41,9 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise OutputError(f"{path}: directory {str(parent)!r} cannot be written ({error.strerror})") from error
+        raise OutputError(
+            f"{path}: directory {str(parent)!r} cannot be written ({error.strerror})"
+        ) from error
 
 
 @contextmanager

@@ -137,12 +137,9 @@ class FitsReader:
                 unit = Extension(header, stream.tell())
                 position = unit.offset + -(-unit.nbytes // BLOCK) * BLOCK
             except (OSError, EOFError, KeyError, ValueError) as error:
-                if found and "END" not in str(error):
-                    raise InputError(
-                        f"{self.path}[{len(found)}]: header cannot be read ({error})"
-                    ) from error
                 raise InputError(
-                    f"{self.path}[{len(found)}]: truncated or damaged: no complete header at byte {position}"
+                    f"{self.path}[{len(found)}]: truncated or damaged: no complete header at byte {position} "
+                    f"({error})"
                 ) from error
             if header.get("ZIMAGE", False):
                 return self._unpack()
@@ -177,11 +174,15 @@ class FitsReader:
             try:
                 out[...] = self._compressed[index].data
             except (OSError, ValueError) as error:
-                raise InputError(f"{self.path}[{unit.label}]: fpacked data cannot be read ({error})") from error
+                raise InputError(
+                    f"{self.path}[{unit.label}]: fpacked data cannot be read ({error})"
+                ) from error
             return
         scale = (float(unit.header.get("BSCALE", 1.0)), float(unit.header.get("BZERO", 0.0)))
         # int16 and uint16 hold the same flags: the sign bit is bit 15.
-        same = unit.dtype.itemsize == out.dtype.itemsize and (unit.dtype.kind == "f") == (out.dtype.kind == "f")
+        same = unit.dtype.itemsize == out.dtype.itemsize and (unit.dtype.kind == "f") == (
+            out.dtype.kind == "f"
+        )
         self._stream.seek(unit.offset)
         if same and scale == (1.0, 0.0):
             flat = out.reshape(-1)
@@ -196,7 +197,9 @@ class FitsReader:
     def _fill(self, target: NDArray[np.uint8], unit: Extension) -> None:
         got = self._stream.readinto(target.data)  # type: ignore[attr-defined]
         if got != target.nbytes:
-            raise InputError(f"{self.path}[{unit.label}]: truncated: {target.nbytes} bytes expected, {got} read")
+            raise InputError(
+                f"{self.path}[{unit.label}]: truncated: {target.nbytes} bytes expected, {got} read"
+            )
 
     def rows(self, index: int = 1) -> list[dict[str, Any]]:
         """Rows of a binary table, as dictionaries from column name to value.
@@ -245,7 +248,7 @@ def write_extensions(
             swapped = scratch.setdefault((data.size, word), np.empty(data.size, word))
             swapped[...] = np.ascontiguousarray(data).reshape(-1).view(word)
             _core.swap_big_endian(swapped)
-            view = memoryview(swapped).cast("B")
+            view = swapped.data.cast("B")
             while view:  # an unbuffered write may take less than all
                 view = view[stream.write(view) :]
             stream.write(bytes(-data.nbytes % BLOCK))

@@ -9,15 +9,18 @@ import numpy as np
 
 from upramp.plot.ramp import plot_ramp
 from upramp.plot.style import AFTER, BEFORE, require_matplotlib, unit_label
-from upramp.wfc3ir.exposure import BORDER
+from upramp.wfc3ir.exposure import BORDER, Ramp, read_ramp
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from upramp.tvb.compare import Comparison
+    from upramp.tvb.compare import Comparison, Source
 
 __all__ = ["plot_comparison"]
+
+WIDEST = 44
+"""Characters of a file name that fit above an image."""
 
 BINS = 200
 """Bins of the histogram."""
@@ -29,6 +32,7 @@ REACH = 6.0
 def plot_comparison(
     comparison: Comparison,
     *,
+    ramps: tuple[Source, Source] | None = None,
     figure: Figure | None = None,
     hist_range: tuple[float, float] | None = None,
     limits: tuple[float, float] | None = None,
@@ -39,6 +43,9 @@ def plot_comparison(
     ----------
     comparison : Comparison
         What :func:`upramp.tvb.compare.compare` found; only its region is drawn.
+    ramps : pair of Ramp or path-like, optional
+        Exposures (or their IMA files) to draw up the ramp; by default those of the comparison, which a
+        comparison of FLT files lacks.
     figure : matplotlib.figure.Figure, optional
         Empty figure to draw on; by default a new one of 10 by 7 inches.
     hist_range : (float, float), optional
@@ -55,16 +62,18 @@ def plot_comparison(
     if figure is None:
         from matplotlib import pyplot
 
-        figure = pyplot.figure(figsize=(10, 7), layout="constrained")
-    grid = figure.add_gridspec(2, 1, height_ratios=(1.35, 1.0))
+        figure = pyplot.figure(figsize=(10, 7))
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
+    grid = figure.add_gridspec(2, 1, height_ratios=(1.6, 1.0))
     upper = grid[0].subgridspec(1, 2)
     _draw_images(figure, [figure.add_subplot(upper[i]) for i in range(2)], comparison, limits)
-    ratios = (1.6, 1.0) if comparison.ramps is None else (1.0, 1.0, 1.0)
+    ramps = ramps or comparison.ramps
+    ratios = (1.6, 1.0) if ramps is None else (1.0, 1.0, 1.0)
     lower = grid[1].subgridspec(1, len(ratios), width_ratios=ratios)
     panels = [figure.add_subplot(lower[i]) for i in range(len(ratios))]
     _draw_histograms(panels[0], comparison, hist_range)
-    if comparison.ramps is not None:
-        _draw_ramps(panels[1], comparison)
+    if ramps is not None:
+        _draw_ramps(panels[1], comparison, ramps)
     _draw_numbers(panels[-1], comparison)
     return figure
 
@@ -89,14 +98,20 @@ def _draw_images(
             vmax=limits[1],
             extent=(columns.start - 0.5, columns.stop - 0.5, rows.start - 0.5, rows.stop - 0.5),
         )
-        panel.set_title(f"{label}   {stats.exptime:.1f} s", fontsize=10, color=color)
+        name = label if len(label) <= WIDEST else "…" + label[1 - WIDEST :]
+        panel.set_title(f"{name}   {stats.exptime:.1f} s", fontsize=10, color=color)
+        panel.set_xlabel("x (pixels)", fontsize=9)
         panel.tick_params(labelsize=8)
+    axes[0].set_ylabel("y (pixels)", fontsize=9)
+    axes[1].tick_params(labelleft=False)
     bar = figure.colorbar(shown, ax=axes, extend="both", shrink=0.9, aspect=30, pad=0.01)
     bar.set_label(unit_label(comparison.unit))
     bar.ax.tick_params(labelsize=8)
 
 
 def _draw_histograms(axes: Axes, comparison: Comparison, limits: tuple[float, float] | None) -> None:
+    from matplotlib.colors import to_rgba
+
     if limits is None:
         medians = [stats.median for stats in comparison.stats]
         # A constant image has no scatter: any width will do.
@@ -106,27 +121,35 @@ def _draw_histograms(axes: Axes, comparison: Comparison, limits: tuple[float, fl
         comparison.images, comparison.stats, (BEFORE, AFTER), ("before", "after"), strict=True
     ):
         values = image[comparison.good]
-        axes.hist(values, bins=BINS, range=limits, histtype="stepfilled", color=color, alpha=0.25)
-        axes.hist(values, bins=BINS, range=limits, histtype="step", color=color, linewidth=1.1, label=name)
+        axes.hist(
+            values,
+            bins=BINS,
+            range=limits,
+            histtype="stepfilled",
+            facecolor=to_rgba(color, 0.25),
+            edgecolor=color,
+            linewidth=1.1,
+            label=name,
+        )
         axes.axvline(stats.median, color=color, linewidth=0.9, linestyle="--")
     axes.set_xlim(limits)
-    axes.set_xlabel(f"signal ({unit_label(comparison.unit)})")
-    axes.set_ylabel("pixels per bin")
+    axes.set_xlabel(f"signal ({unit_label(comparison.unit)})", fontsize=9)
+    axes.set_ylabel("pixels per bin", fontsize=9)
     axes.set_title("sky (dashed: medians)", fontsize=10)
     axes.tick_params(labelsize=8)
     axes.legend(fontsize=8, frameon=False)
 
 
-def _draw_ramps(axes: Axes, comparison: Comparison) -> None:
+def _draw_ramps(axes: Axes, comparison: Comparison, ramps: tuple[Source, Source]) -> None:
     from matplotlib.lines import Line2D
 
-    assert comparison.ramps is not None
     rows, columns = comparison.region
     region = (
         slice(rows.start + BORDER, rows.stop + BORDER),
         slice(columns.start + BORDER, columns.stop + BORDER),
     )
-    for ramp, color, name in zip(comparison.ramps, (BEFORE, AFTER), ("before", "after"), strict=True):
+    for source, color, name in zip(ramps, (BEFORE, AFTER), ("before", "after"), strict=True):
+        ramp = source if isinstance(source, Ramp) else read_ramp(source)
         plot_ramp(ramp, region=region, axes=axes, label=name, color=color)
     # Six curves need but four words: two colours, two markers.
     keys = [Line2D([], [], color=color, linewidth=1.6) for color in (BEFORE, AFTER)]
@@ -137,19 +160,20 @@ def _draw_ramps(axes: Axes, comparison: Comparison) -> None:
     axes.legend(
         keys, ["before", "after", "left", "right"], fontsize=8, ncols=2, framealpha=0.85, edgecolor="none"
     )
-    axes.set_title("median rate between reads", fontsize=10)
-    axes.set_ylabel(axes.get_ylabel().removeprefix("median rate of the interval (").removesuffix(")"))
+    axes.set_title("up the ramp", fontsize=10)
+    axes.xaxis.label.set_fontsize(9)
+    axes.yaxis.label.set_fontsize(9)
     axes.tick_params(labelsize=8)
 
 
 def _draw_numbers(axes: Axes, comparison: Comparison) -> None:
     axes.axis("off")
-    axes.set_title(f"{comparison.stats[0].n_good} pixels without flags", fontsize=10)
+    axes.set_title(f"{comparison.stats[0].n_good} pixels without flags in both", fontsize=10)
     lines = [("", "before", "after", "change"), *comparison.rows()]
     for i, line in enumerate(lines):
         height = 0.97 - 0.97 * i / (len(lines) - 1)
         for text, x, color in zip(
-            line, (0.0, 0.58, 0.8, 1.04), ("black", BEFORE, AFTER, "black"), strict=True
+            line, (0.0, 0.57, 0.79, 1.0), ("black", BEFORE, AFTER, "black"), strict=True
         ):
             axes.text(
                 x,
@@ -162,3 +186,5 @@ def _draw_numbers(axes: Axes, comparison: Comparison) -> None:
                 va="center",
                 transform=axes.transAxes,
             )
+    axes.plot([0, 1], [0.925, 0.925], color="0.6", linewidth=0.8, transform=axes.transAxes)
+    axes.set(xlim=(0, 1), ylim=(0, 1))

@@ -54,9 +54,9 @@ def plot_ramp(
     times = np.asarray(table["samptime"])
     prefix = "" if label is None else f"{label}: "
     for column, name, marker, own in (
+        ("median", "all columns", "s", "black"),
         ("left", "left", "<", LEFT),
         ("right", "right", ">", RIGHT),
-        ("median", "all columns", "s", "black"),
     ):
         main = column == "median"
         axes.plot(
@@ -68,12 +68,14 @@ def plot_ramp(
             linewidth=1.6 if main else 1.0,
             markersize=4.5 if main else 4.0,
             markerfacecolor=(color or own) if main else "white",
+            zorder=3 if main else 2,
             label=prefix + name,
         )
     axes.set_xlabel("SAMPTIME (s)")
     unit = ramp.unit if ramp.is_rate else f"{ramp.unit}/S"
-    axes.set_ylabel(f"median rate of the interval ({unit_label(unit)})")
-    axes.set_xlim(left=0.0)
+    axes.set_ylabel(f"median rate ({unit_label(unit)})")
+    # From the start of the exposure, with room for a marker of a first read a second later.
+    axes.set_xlim(left=-0.02 * ramp.times[-1])
     axes.grid(color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(fontsize="small", framealpha=0.85, edgecolor="none")

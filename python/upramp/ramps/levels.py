@@ -17,7 +17,7 @@ __all__ = ["ReadStats", "read_stats"]
 class ReadStats(NamedTuple):
     """Statistics of every read, arrays of shape (nread,); NaN where no pixel is left."""
 
-    count: NDArray[np.int64]
+    npix: NDArray[np.int64]
     """Pixels left."""
     median: NDArray[np.float64]
     """Their median (exact; the mean of the two middle values for an even count)."""

@@ -1,4 +1,4 @@
-"""How well were the simulated cosmic rays found?"""
+"""How well the simulated cosmic rays were found."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DATAREJECT = 8192
 class HitScore(NamedTuple):
     """Result of :func:`score_hits`."""
 
-    count: int
+    total: int
     """Hits that were there to be found."""
     completeness: float
     """Fraction of them flagged from their read on; NaN without hits."""
@@ -53,7 +53,7 @@ def score_hits(simulation: Simulation, read_dq: ArrayLike, *, min_electrons: flo
     clean = usable.copy()
     clean[hits["y"], hits["x"]] = False
     return HitScore(
-        count=int(bright.size),
+        total=int(bright.size),
         completeness=float(flagged.mean()) if bright.size else float("nan"),
         false_fraction=float(found[-1][clean].mean()) if clean.any() else float("nan"),
     )

@@ -82,7 +82,7 @@ class Comparison:
     region : (slice, slice)
         Rows and columns of the images that were measured.
     ramps : (Ramp, Ramp) or None
-        The reads, if both are known.
+        The reads, if both inputs hold them.
     """
 
     labels: tuple[str, str]
@@ -112,9 +112,20 @@ class Comparison:
         return table
 
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
-        """Lines of the printed table: what, in the first file, in the second, the change."""
+        """Lines of the printed table.
+
+        Yields
+        ------
+        tuple of str
+            What was measured, its value before and after, and the change; empty where there is none to tell.
+        """
         first, second = self.stats
-        yield "EXPTIME (s)", f"{first.exptime:.2f}", f"{second.exptime:.2f}", _difference(first, second)
+        yield (
+            "EXPTIME (s)",
+            f"{first.exptime:.2f}",
+            f"{second.exptime:.2f}",
+            f"{second.exptime - first.exptime:+.2f}",
+        )
         yield "flagged (%)", f"{100 * first.flagged:.2f}", f"{100 * second.flagged:.2f}", ""
         for name, key in (
             ("mean", "mean"),
@@ -127,7 +138,7 @@ class Comparison:
         ):
             one, two = getattr(first, key), getattr(second, key)
             # A level may be close to zero, where a ratio says nothing; a scatter is not.
-            change = _percent(one, two) if key.endswith("std") or key == "std" else f"{two - one:+.4f}"
+            change = _percent(one, two) if key.endswith("std") else f"{two - one:+.4f}"
             yield name, f"{one:.4f}", f"{two:.4f}", change
 
     def __str__(self) -> str:
@@ -157,10 +168,6 @@ class Comparison:
         return plot_comparison(self, **options)
 
 
-def _difference(first: ImageStats, second: ImageStats) -> str:
-    return f"{second.exptime - first.exptime:+.2f}"
-
-
 def _percent(one: float, two: float) -> str:
     return f"{100 * (two / one - 1):+.1f} %" if one > 0 else ""
 
@@ -180,7 +187,6 @@ def compare(
     b: Source,
     *,
     region: tuple[slice, slice] | None = None,
-    ramps: tuple[Source, Source] | None = None,
 ) -> Comparison:
     """Compare two products of an exposure, usually before and after a correction.
 
@@ -190,8 +196,6 @@ def compare(
         FLT files; of an IMA file or a `Ramp` the last read (imset 1) is taken, without its border.
     region : tuple of slice, optional
         Rows and columns to measure, counted from the first light-sensitive pixel, as in a FLT file.
-    ramps : pair of Ramp or path-like, optional
-        IMA files of the two, to be drawn up the ramp. By default `a` and `b` if they hold reads.
 
     Returns
     -------
@@ -218,7 +222,7 @@ def compare(
     good &= np.isfinite(first.image) & np.isfinite(second.image)
     if not good.any():
         raise ValueError(f"{pair}: no pixel of the region is free of DQ flags in both")
-    reads = (first.ramp, second.ramp) if ramps is None else (_ramp(ramps[0]), _ramp(ramps[1]))
+    reads = (first.ramp, second.ramp)
     return Comparison(
         labels=_labels(first.path, second.path),
         paths=(first.path, second.path),
@@ -231,10 +235,6 @@ def compare(
     )
 
 
-def _ramp(source: Source) -> Ramp:
-    return source if isinstance(source, Ramp) else read_ramp(source)
-
-
 def _product(source: Source) -> _Product:
     if not isinstance(source, Ramp):
         with FitsReader(source) as reader:
@@ -243,7 +243,7 @@ def _product(source: Source) -> _Product:
                 raise InputError(f"{reader.path}: holds no SCI extension")
             if found == 1:
                 return _read_flt(reader)
-    ramp = _ramp(source)
+    ramp = source if isinstance(source, Ramp) else read_ramp(source)
     image, dq = ramp.sci[-1][ramp.border], ramp.dq[-1][ramp.border]
     exptime = float(ramp.primary.get("EXPTIME", ramp.times[-1]))
     return _Product(image, dq, ramp.unit, exptime, ramp.path, ramp)
@@ -279,7 +279,7 @@ def _measure(product: _Product, good: NDArray[np.bool_], inside: tuple[slice, sl
     deviation = np.median(np.abs(product.image[good].astype(float) - median))
     return ImageStats(
         exptime=product.exptime,
-        n_good=int(plain.count[0]),
+        n_good=int(plain.npix[0]),
         flagged=float((product.dq[inside] != 0).mean()),
         mean=float(plain.mean[0]),
         median=median,

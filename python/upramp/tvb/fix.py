@@ -84,9 +84,9 @@ def fix_file(
         Where the IMA and FLT are written.
     method : {"flatten"}, optional
         How: see :func:`upramp.tvb.flatten.flatten_ramp`.
-    region, clip, mask, force
+    region, clip, mask, force : optional
         See :func:`upramp.tvb.flatten.flatten_ramp`.
-    refs, crsigma, exclude, parity
+    refs, crsigma, exclude, parity : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
     overwrite : bool, optional
         Whether existing products may be replaced; the input never is.
@@ -111,7 +111,9 @@ def fix_file(
     if not ramp.in_electrons and (found := read_flat(ramp, refs)) is not None:
         flat = np.ones(ramp.sci.shape[1:], np.float32)
         flat[ramp.border] = found.sci
-    flattened = flatten_ramp(ramp, region=region, clip=clip, mask=mask, flat=flat, force=force, threads=threads)
+    flattened = flatten_ramp(
+        ramp, region=region, clip=clip, mask=mask, flat=flat, force=force, threads=threads
+    )
     done = finish(
         flattened.ramp,
         steps,
@@ -163,7 +165,7 @@ def calibrate_file(
         Where the IMA and FLT are written.
     only, omit : list of str, optional
         See :func:`upramp.wfc3ir.pipeline.steps_to_do`.
-    refs, crsigma, exclude, parity
+    refs, crsigma, exclude, parity : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
     overwrite : bool, optional
         Whether existing products may be replaced; the input never is.

@@ -120,8 +120,8 @@ def flatten_ramp(
     stats = read_stats(
         signal, ramp.dq, bad_dq=bad_dq, mask=mask, region=where, clip=clip, max_iter=max_iter, threads=threads
     )
-    if (stats.count[1:] == 0).any():
-        read = int(np.flatnonzero(stats.count[1:] == 0)[0]) + 1
+    if (stats.npix[1:] == 0).any():
+        read = int(np.flatnonzero(stats.npix[1:] == 0)[0]) + 1
         raise ValueError(f"{ramp.path}: no pixel of region {where} is left in read {read} for its median")
     medians = stats.median / (1.0 if ramp.is_rate else span)
     removed = medians - medians[-1]

@@ -178,9 +178,9 @@ def read_ramp(path: str | os.PathLike[str]) -> Ramp:
         primary = reader.extensions[0].header
         nread = _check_primary(reader.path, primary)
         where: dict[tuple[str, int], int] = {}
-        for index, unit in enumerate(reader.extensions[1:], start=1):
-            name = str(unit.header.get("EXTNAME", "")).strip().upper()
-            where[name, int(unit.header.get("EXTVER", 1))] = index
+        for index, extension in enumerate(reader.extensions[1:], start=1):
+            name = str(extension.header.get("EXTNAME", "")).strip().upper()
+            where[name, int(extension.header.get("EXTVER", 1))] = index
         imsets = max((version for name, version in where if name == "SCI"), default=0)
         if nread > imsets:
             raise InputError(f"{reader.path}: NSAMP is {nread} but the file holds {imsets} imsets")
@@ -199,11 +199,11 @@ def read_ramp(path: str | os.PathLike[str]) -> Ramp:
             for name in PLANES
         }
         shape = _shape(reader, headers[("SCI", 1)])
-        cubes = {
-            name: _read_cube(reader, where, headers, name, (nread, *shape))
-            for name in PLANES
-        }
-        times = [_number(reader.path, headers["SCI", nread - r], f"SCI,{nread - r}", "SAMPTIME") for r in range(nread)]
+        cubes = {name: _read_cube(reader, where, headers, name, (nread, *shape)) for name in PLANES}
+        times = [
+            _number(reader.path, headers["SCI", nread - r], f"SCI,{nread - r}", "SAMPTIME")
+            for r in range(nread)
+        ]
         unit = str(headers["SCI", 1].get("BUNIT", "")).strip().upper()
         if unit not in ("COUNTS", "COUNTS/S", "ELECTRONS", "ELECTRONS/S"):
             raise InputError(
@@ -279,7 +279,9 @@ def _read_cube(
                 full[r] = constant[r]
             continue
         if unit.shape != shape[1:]:
-            raise InputError(f"{reader.path}[{label}]: shape is {unit.shape}, expected {shape[1:]} as of SCI,1")
+            raise InputError(
+                f"{reader.path}[{label}]: shape is {unit.shape}, expected {shape[1:]} as of SCI,1"
+            )
         if full is not None:
             reader.read_into(where[name, version], full[r])
             _check_numbers(reader.path, label, full[r])

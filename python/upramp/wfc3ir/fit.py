@@ -114,7 +114,9 @@ def fit_ramp(
     upramp.ramps.fit_crcorr : the same on arrays, with the equations.
     """
     if ramp.nread < 2:
-        raise InputError(f"{ramp.path}: NSAMP is {ramp.nread}; a ramp needs at least one read after the zeroth")
+        raise InputError(
+            f"{ramp.path}: NSAMP is {ramp.nread}; a ramp needs at least one read after the zeroth"
+        )
     refs = refs or Refs()
     table_sigma, table_dq = (4.0, 256) if None not in (crsigma, bad_dq) else rejection(ramp, refs)
     amps = amplifiers(ramp, refs)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upramp.exceptions import ReferenceFileError
-from upramp.io import FitsReader
+from upramp.io import FitsReader, fits
 from upramp.wfc3ir.exposure import BORDER, Ramp
 from upramp.wfc3ir.references import Amplifiers, Refs
 
@@ -77,13 +77,19 @@ def _read(ramp: Ramp, path: Path) -> Flat | None:
         for keyword in ("DETECTOR", "FILTER"):
             got, own = (str(header.get(keyword, "")).strip() for header in (primary, ramp.primary))
             if got != own and got != "ANY":
-                raise ReferenceFileError(f"{path}: {keyword} is {got!r}, the exposure {ramp.path} has {own!r}")
+                raise ReferenceFileError(
+                    f"{path}: {keyword} is {got!r}, the exposure {ramp.path} has {own!r}"
+                )
         history = [f"  reference image {path.name}"]
         history += [f"    {str(primary[key]).strip()}" for key in ("PEDIGREE", "DESCRIP") if primary.get(key)]
         planes = {}
         for name, dtype in (("SCI", np.float32), ("ERR", np.float32), ("DQ", np.uint16)):
             index = next(
-                (i for i, unit in enumerate(reader.extensions) if unit.header.get("EXTNAME", "").strip() == name),
+                (
+                    i
+                    for i, unit in enumerate(reader.extensions)
+                    if unit.header.get("EXTNAME", "").strip() == name
+                ),
                 None,
             )
             if index is None:
@@ -99,13 +105,10 @@ def _read(ramp: Ramp, path: Path) -> Flat | None:
     return Flat(planes["SCI"], planes["ERR"], planes["DQ"], tuple(history))
 
 
-def _section(ramp: Ramp, path: Path, plane: NDArray[np.generic], header: object) -> NDArray[np.generic]:
+def _section(ramp: Ramp, path: Path, plane: NDArray[Any], header: fits.Header) -> NDArray[Any]:
     """The part of a reference image that the exposure's light-sensitive pixels fall on."""
     own = ramp.header("SCI", ramp.nread - 1)
-    start = [
-        round(float(header.get(key, 0.0)) - float(own.get(key, 0.0)))  # type: ignore[attr-defined]
-        for key in ("LTV2", "LTV1")
-    ]
+    start = [round(float(header.get(key, 0.0)) - float(own.get(key, 0.0))) for key in ("LTV2", "LTV1")]
     ny, nx = (size - 2 * BORDER for size in ramp.sci.shape[1:])
     (y, x) = (offset + BORDER for offset in start)
     if y < 0 or x < 0 or y + ny > plane.shape[0] or x + nx > plane.shape[1]:
@@ -153,7 +156,7 @@ def flat_from_errors(ramp: Ramp, amps: Amplifiers) -> NDArray[np.float32] | None
         return None
     flat[~np.isfinite(flat)] = 1.0
     flat[ramp.err[1] == 0] = 0.0
-    result = np.ones_like(flat)
+    result: NDArray[np.float32] = np.ones(flat.shape, np.float32)
     result[ramp.border] = flat[ramp.border]
     return result
 
@@ -190,5 +193,7 @@ def response(ramp: Ramp, refs: Refs, amps: Amplifiers) -> tuple[NDArray[np.float
     recovered = flat_from_errors(ramp, amps)
     if recovered is not None:
         return recovered / amps.mean_gain, None, "flat field read back from the errors of the first read"
-    log.warning("%s: no flat field at hand and none to be read back; its noise is taken as that of flat 1", ramp.path)
+    log.warning(
+        "%s: no flat field at hand and none to be read back; its noise is taken as that of flat 1", ramp.path
+    )
     return np.full(shape, 1 / amps.mean_gain, np.float32), None, "flat field unknown, taken as 1"

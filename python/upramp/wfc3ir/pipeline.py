@@ -110,7 +110,7 @@ def finish(
         Which of UNITCORR, CRCORR and FLATCORR to do; they are done in this order.
     refs : Refs, optional
         Where to look for reference files.
-    crsigma, exclude, untouched, parity, threads
+    crsigma, exclude, untouched, parity, threads : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
 
     Returns
@@ -136,7 +136,9 @@ def finish(
         flat = read_flat(ramp, refs)
         if flat is None:
             named = {key: str(ramp.primary.get(key, "N/A")).strip() for key in ("PFLTFILE", "DFLTFILE")}
-            raise ReferenceFileError(f"{ramp.path}: no flat found for FLATCORR ({named}); give its directory (--refs)")
+            raise ReferenceFileError(
+                f"{ramp.path}: no flat found for FLATCORR ({named}); give its directory (--refs)"
+            )
     if "UNITCORR" in steps and not ramp.is_rate:
         ramp = _to_rate(ramp, region)
         cards["UNITCORR"] = "COMPLETE", ""

@@ -119,7 +119,7 @@ def write_flt(
     like : Ramp
         Exposure whose primary header and IMSET 1 headers are taken over, LTV and CRPIX moved by the border
         that is trimmed off.
-    cards, history, tables, overwrite
+    cards, history, tables, overwrite : optional
         As of :func:`write_ima`.
     """
     target = Path(path)

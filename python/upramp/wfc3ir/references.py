@@ -78,7 +78,9 @@ class Refs:
         path = self.find(ramp, keyword)
         if path is None:
             name = str(ramp.primary.get(keyword, "missing from the header")).strip()
-            raise ReferenceFileError(f"{ramp.path}: {keyword} = {name} not found; give its directory (--refs)")
+            raise ReferenceFileError(
+                f"{ramp.path}: {keyword} = {name} not found; give its directory (--refs)"
+            )
         return path
 
     def _candidates(self, name: str, beside: Path, asked: bool) -> list[Path]:
@@ -181,7 +183,10 @@ def rejection(ramp: Ramp, refs: Refs) -> tuple[float, int]:
     split = min(ramp.nread, max((int(row["CRSPLIT"]) for row in rows), default=0))
     best: tuple[np.float32, dict[str, Any]] | None = None
     for row in rows:
-        excess = np.float32(np.float32(row["MEANEXP"]) - exposure)
+        # The operational table leaves MEANEXP undefined: good for any exposure.
+        limit = np.float32(row["MEANEXP"])
+        limit = np.finfo(np.float32).max if np.isnan(limit) else limit
+        excess = np.float32(limit - exposure)
         if int(row["CRSPLIT"]) == split and excess >= 0 and (best is None or excess <= best[0]):
             best = excess, row
     if best is None:

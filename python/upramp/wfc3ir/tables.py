@@ -114,7 +114,9 @@ def _kind(primary: fits.Header, imsets: int) -> str | None:
     if (_value("INSTRUME", primary), _value("DETECTOR", primary)) != ("WFC3", "IR") or not imsets:
         return None
     nsamp = _value("NSAMP", primary)
-    if imsets == 1 and nsamp != 1:
+    if not isinstance(nsamp, int):
+        return None  # a reference file
+    if imsets == 1 and nsamp > 1:
         return "FLT"
     switches = (value for key, value in primary.items() if key.endswith("CORR"))
     return "IMA" if any(str(value).strip() == "COMPLETE" for value in switches) else "RAW"
@@ -268,7 +270,8 @@ def sample_table(
         "sampnum": ramp.sampnum.tolist(),
         "imset": ramp.imset.tolist(),
         "samptime": ramp.times.tolist(),
-        "deltatim": np.diff(ramp.times, prepend=ramp.times[0]).tolist(),
+        # Headers give microseconds; more digits are noise of the subtraction.
+        "deltatim": np.diff(ramp.times, prepend=ramp.times[0]).round(6).tolist(),
     }
     units = {"samptime": "s", "deltatim": "s"}
     region = region or ramp.border

@@ -1,148 +1,156 @@
 //! Undisturbed pixels, hundreds at once.
 //!
-//! A pixel without flags whose residuals show no step has one interval: all reads in use. Then only the two
-//! sums over the signal differ from pixel to pixel, so the reads go outermost and pixels innermost, and the
-//! sums of a block stay in the first-level cache. Pixels that turn out disturbed are left to
-//! [`super::pixel`]; the operations and their order are the same, hence the bits are too.
+//! A pixel whose used reads are all clean (or all flagged alike: nothing bad, nothing clean) and whose
+//! residuals show no step has one interval: all reads in use. Then only the two sums over the signal differ
+//! from pixel to pixel. A block is read plane by plane, in long runs, and rearranged into *tiles* of a few
+//! pixels with all their reads side by side: a tile's sums stay in registers. Pixels that turn out disturbed
+//! are left to [`super::pixel`], which finds its samples in the tile; the operations and their order are the
+//! same, hence the bits are too.
 
 use super::line::{self, CLASSES, Geometry, Weights};
 use super::pixel::SPIKE_SIGMA;
-use super::{Params, Reads, Solved, Times, ignored};
+use super::{Params, Reads, Times, ignored};
 use crate::dq::{DATAREJECT, DETECTORPROB, HIGH_CURVATURE, SATPIXEL, SPIKE, UNSTABLE};
 use crate::simd;
 
-/// Pixels in a block.
-pub(super) const SIZE: usize = 256;
+/// Pixels in a block: long enough a run for the memory to keep up.
+pub(super) const SIZE: usize = 512;
+/// Pixels in a tile: a vector of flags, two of signals.
+const LANES: usize = 16;
+/// Tiles in a block.
+const TILES: usize = SIZE / LANES;
+
+/// One number for every pixel of a tile.
+type Tile<T> = [T; LANES];
 
 /// What all blocks of an exposure share.
 pub(super) struct Plan {
-    /// Reads that enter the fit, in time order; empty where only the pixel path can answer.
+    /// Reads that enter the fit, in time order.
     used: Vec<usize>,
+    nread: usize,
+    /// The used reads' times; empty where only the pixel path can answer.
     times: Vec<f32>,
-    /// Factor from the stored signal to accumulated signal.
-    factor: Vec<f32>,
     weights: Weights,
     geometry: [Geometry; CLASSES],
     fit_error: [f32; CLASSES],
-    dark: f32,
-    covered: f32,
-    samp: i16,
+    /// Time from the first used read to the last, and the dark signal of that span.
+    span: [f32; 2],
     /// A step of residuals above this asks for a closer look.
     limit: f32,
+    /// Flags that the fit does not look at.
     ignored: u16,
+    /// Flags that a sample of a pixel flagged in every read may not have.
+    bad: u16,
     /// Flags that change what is stored for a read, wherever they stand: the pixel path's business.
     disturbing: u16,
-    rate: bool,
+    /// Flags that do so unless all reads have them.
+    passing: u16,
+    zeroth_excluded: bool,
+    /// Factor from rate to the unit of the product.
+    counts: f32,
+    /// Exposure time covered.
+    pub covered: f32,
+    /// Reads used, the zeroth included.
+    pub samp: i16,
 }
 
-/// A block's sums and results.
+/// A block's samples and results.
 pub(super) struct Scratch {
-    signal: Vec<f32>,
-    error: Vec<f32>,
-    to_dn: [f32; SIZE],
-    intercept: [f32; SIZE],
-    slope: [f32; SIZE],
-    sy: [f32; SIZE],
-    sxy: [f32; SIZE],
-    class: [u32; SIZE],
-    fit_error: [f32; SIZE],
-    rate: [f32; SIZE],
-    err: [f32; SIZE],
-    product_dq: [u16; SIZE],
+    /// Flags of tile `t`, read `r`: `flags[t * nread + r]`. What is found goes here too.
+    flags: Vec<Tile<u16>>,
+    /// Accumulated signal of tile `t`, used read `j`: `signal[t * used + j]`.
+    signal: Vec<Tile<f32>>,
+    error: Vec<Tile<f32>>,
+    to_dn: [Tile<f32>; TILES],
+    rate: [Tile<f32>; TILES],
+    err: [Tile<f32>; TILES],
+    dq: [Tile<u16>; TILES],
     /// Nonzero where the pixel path must answer.
-    disturbed: [u32; SIZE],
-    previous: [f32; SIZE],
-    /// Hits of an earlier fit stand in this block.
-    stale: u16,
+    disturbed: [Tile<u16>; TILES],
+    nread: usize,
+    used: usize,
     len: usize,
-    covered: f32,
-    samp: i16,
 }
 
 impl Plan {
     pub fn new(reads: &Reads<'_>, params: &Params) -> Self {
         let nread = reads.sci.shape()[0];
-        let mut used: Vec<usize> = (1..nread).filter(|&r| !reads.excluded[r]).collect();
-        let times = match reads.times {
-            Times::PerRead(times) => times.to_vec(),
-            Times::PerPixel(_) => Vec::new(),
-        };
-        if times.is_empty() || used.len() < 3 {
-            used.clear();
-        }
+        let used: Vec<usize> = (1..nread).filter(|&r| !reads.excluded[r]).collect();
         let weights = Weights::new(params.gain, nread);
-        let dark: Vec<f32> = times.iter().map(|time| time * weights.dark).collect();
-        let mut geometry = [Geometry::default(); CLASSES];
-        let (mut dark_span, mut covered) = (0.0, 0.0);
-        if let (Some(&first), Some(&last)) = (used.first(), used.last()) {
-            for (class, sums) in geometry.iter_mut().enumerate() {
-                for (&r, &w) in used.iter().zip(weights.of(used.len(), class)) {
-                    sums.add(times[r], w);
-                }
-                *sums = sums.close();
-            }
-            dark_span = dark[last] - dark[first];
-            covered += times[first] - times[first - 1];
-            covered += times[last] - times[first];
-        }
-        Self {
-            factor: if params.rate { times.clone() } else { vec![1.0; times.len()] },
-            samp: used.len() as i16 + 1,
-            fit_error: geometry.map(|sums| sums.fit_error()),
-            dark: dark_span,
+        let mut plan = Self {
+            nread,
+            times: Vec::new(),
+            geometry: [Geometry::default(); CLASSES],
+            fit_error: [0.0; CLASSES],
+            span: [0.0; 2],
             limit: params.crsigma.min(SPIKE_SIGMA),
             ignored: ignored(params),
-            disturbing: match params.parity {
-                true => SPIKE | DATAREJECT | HIGH_CURVATURE,
-                false => SPIKE | DETECTORPROB | UNSTABLE,
-            },
-            rate: params.rate,
+            bad: params.bad_dq | DATAREJECT | SPIKE | HIGH_CURVATURE,
+            disturbing: SPIKE | HIGH_CURVATURE | if params.parity { DATAREJECT } else { 0 },
+            passing: if params.parity { 0 } else { DETECTORPROB | UNSTABLE },
+            zeroth_excluded: reads.excluded[0],
+            counts: 1.0,
+            covered: 0.0,
+            samp: used.len() as i16 + 1,
             used,
-            times,
             weights,
-            geometry,
-            covered,
+        };
+        if let Times::PerRead(times) = reads.times
+            && plan.used.len() >= 3
+        {
+            plan.measure(times, params.rate);
+        }
+        plan
+    }
+
+    /// All that depends on the times alone.
+    fn measure(&mut self, times: &[f32], rate: bool) {
+        let (first, last) = (self.used[0], self.used[self.used.len() - 1]);
+        self.times = self.used.iter().map(|&r| times[r]).collect();
+        for (class, sums) in self.geometry.iter_mut().enumerate() {
+            for (&time, &w) in self.times.iter().zip(self.weights.of(self.times.len(), class)) {
+                sums.add(time, w);
+            }
+            *sums = sums.close();
+        }
+        self.fit_error = self.geometry.map(|sums| sums.fit_error());
+        self.span =
+            [times[last] - times[first], times[last] * self.weights.dark - times[first] * self.weights.dark];
+        self.covered += times[first] - times[first - 1];
+        self.covered += times[last] - times[first];
+        if !rate {
+            self.counts = self.covered;
         }
     }
 
     /// Room for one block at a time.
     pub fn scratch(&self) -> Scratch {
         Scratch {
-            signal: vec![0.0; self.used.len() * SIZE],
-            error: vec![0.0; self.used.len() * SIZE],
-            to_dn: [1.0; SIZE],
-            intercept: [0.0; SIZE],
-            slope: [0.0; SIZE],
-            sy: [0.0; SIZE],
-            sxy: [0.0; SIZE],
-            class: [0; SIZE],
-            fit_error: [0.0; SIZE],
-            rate: [0.0; SIZE],
-            err: [0.0; SIZE],
-            product_dq: [0; SIZE],
-            disturbed: [0; SIZE],
-            previous: [0.0; SIZE],
-            stale: 0,
+            flags: vec![[0; LANES]; TILES * self.nread],
+            signal: vec![[0.0; LANES]; TILES * self.used.len()],
+            error: vec![[0.0; LANES]; TILES * self.used.len()],
+            to_dn: [[1.0; LANES]; TILES],
+            rate: [[0.0; LANES]; TILES],
+            err: [[0.0; LANES]; TILES],
+            dq: [[0; LANES]; TILES],
+            disturbed: [[1; LANES]; TILES],
+            nread: self.nread,
+            used: self.used.len(),
             len: 0,
-            covered: self.covered,
-            samp: self.samp,
         }
     }
 
     /// Fit the `len` pixels that start at flat pixel `first`.
-    pub fn solve(&self, reads: &Reads<'_>, first: usize, len: usize, block: &mut Scratch) {
+    pub fn solve(&self, reads: &Reads<'_>, params: &Params, first: usize, len: usize, block: &mut Scratch) {
         block.len = len;
-        if self.used.is_empty() {
-            block.disturbed.fill(1);
-            return;
-        }
-        simd::run(Solve { plan: self, reads, first, block });
+        simd::run(Solve { plan: self, reads, params, first, block });
     }
 }
 
 struct Solve<'a, 'b> {
     plan: &'a Plan,
     reads: &'a Reads<'b>,
+    params: &'a Params,
     first: usize,
     block: &'a mut Scratch,
 }
@@ -152,194 +160,295 @@ impl simd::Loop for Solve<'_, '_> {
 
     #[inline(always)]
     fn run(self) {
-        let Self { plan, reads, first, block } = self;
-        let len = block.len;
-        collect_flags(plan, reads, first, block);
-        collect_signal(plan, reads, first, block);
-        let geometry = plan.geometry[0];
-        for p in 0..len {
-            (block.intercept[p], block.slope[p]) = geometry.line(block.sy[p], block.sxy[p]);
+        let Self { plan, reads, params, first, block } = self;
+        let pixels = first..first + block.len;
+        if let Some(to_dn) = reads.to_dn {
+            block.to_dn.as_flattened_mut()[..block.len].copy_from_slice(&to_dn[pixels.clone()]);
         }
-        look_for_steps(plan, block);
-        choose_weights(plan, block);
-        for class in 0..CLASSES {
-            if block.class[..len].contains(&(class as u32)) {
-                weighted_slopes(plan, block, class);
-            }
+        for r in 0..plan.nread {
+            spread(&reads.dq.plane(r)[pixels.clone()], &mut block.flags[r..], plan.nread);
         }
-        rates(plan, block);
-    }
-}
-
-/// The OR of the reads' flags, and which pixels they disturb.
-#[inline(always)]
-fn collect_flags(plan: &Plan, reads: &Reads<'_>, first: usize, block: &mut Scratch) {
-    let len = block.len;
-    let (mut every, mut kept, mut fitted) = ([0u16; SIZE], [0u16; SIZE], [0u16; SIZE]);
-    for r in 0..reads.dq.shape()[0] {
-        let flags = &reads.dq.plane(r)[first..first + len];
-        let keep = if reads.excluded[r] { 0 } else { u16::MAX };
-        let fit = if r == 0 { 0 } else { keep };
-        for p in 0..len {
-            every[p] |= flags[p];
-            kept[p] |= flags[p] & keep;
-            fitted[p] |= flags[p] & fit;
-        }
-    }
-    // Rescue by the zeroth read depends on the first, even if that one is excluded.
-    let saturated = &reads.dq.plane(1)[first..first + len];
-    let mut all = 0;
-    for p in 0..len {
-        let disturbing =
-            (fitted[p] & !plan.ignored) | (every[p] & plan.disturbing) | (saturated[p] & SATPIXEL);
-        block.disturbed[p] = u32::from(disturbing);
-        block.product_dq[p] = kept[p] & !(plan.ignored | SATPIXEL);
-        all |= every[p];
-    }
-    block.stale = all & DATAREJECT;
-}
-
-/// Accumulated signal and its errors, with the sums of the equal-weight line.
-#[inline(always)]
-fn collect_signal(plan: &Plan, reads: &Reads<'_>, first: usize, block: &mut Scratch) {
-    let len = block.len;
-    if let Some(to_dn) = reads.to_dn {
-        block.to_dn[..len].copy_from_slice(&to_dn[first..first + len]);
-    }
-    let to_dn = &block.to_dn[..len];
-    let (sy, sxy) = (&mut block.sy[..len], &mut block.sxy[..len]);
-    let disturbed = &mut block.disturbed[..len];
-    sy.fill(0.0);
-    sxy.fill(0.0);
-    let w = plan.weights.of(plan.used.len(), 0)[0];
-    for (j, &r) in plan.used.iter().enumerate() {
-        let (time, factor) = (plan.times[r], plan.factor[r]);
-        let sci = &reads.sci.plane(r)[first..first + len];
-        let err = &reads.err.plane(r)[first..first + len];
-        let signal = &mut block.signal[j * SIZE..j * SIZE + len];
-        let error = &mut block.error[j * SIZE..j * SIZE + len];
-        for p in 0..len {
-            let y = (sci[p] * to_dn[p]) * factor;
-            let e = (err[p] * to_dn[p]) * factor;
-            signal[p] = y;
-            error[p] = e;
-            // Without an error (zero, NaN) a sample has no say: the pixel path leaves it out.
-            disturbed[p] |= u32::from(!(e.abs() > 0.0));
-            sy[p] += y * w;
-            sxy[p] += (time * y) * w;
-        }
-    }
-}
-
-/// Mark pixels whose residuals jump.
-#[inline(always)]
-fn look_for_steps(plan: &Plan, block: &mut Scratch) {
-    let len = block.len;
-    let (intercept, slope) = (&block.intercept[..len], &block.slope[..len]);
-    let previous = &mut block.previous[..len];
-    let disturbed = &mut block.disturbed[..len];
-    for (j, &r) in plan.used.iter().enumerate() {
-        let time = plan.times[r];
-        let signal = &block.signal[j * SIZE..j * SIZE + len];
-        let error = &block.error[j * SIZE..j * SIZE + len];
-        let limit = if j == 0 { f32::INFINITY } else { plan.limit };
-        for p in 0..len {
-            let residual = (signal[p] - (intercept[p] + slope[p] * time)) / error[p];
-            disturbed[p] |= u32::from((residual - previous[p]).abs() > limit);
-            previous[p] = residual;
-        }
-    }
-}
-
-/// The weighting class of every pixel, by its signal-to-noise ratio.
-#[inline(always)]
-fn choose_weights(plan: &Plan, block: &mut Scratch) {
-    let len = block.len;
-    let last = (plan.used.len() - 1) * SIZE;
-    let (start, end) = (&block.signal[..len], &block.signal[last..last + len]);
-    let error = &block.error[last..last + len];
-    for p in 0..len {
-        let snr = (end[p] - start[p]) / error[p];
-        let snr = if error[p] > 0.0 { snr } else { 0.0 };
-        block.class[p] = line::class_of(snr) as u32;
-    }
-}
-
-/// Slopes of the pixels of one class.
-#[inline(always)]
-fn weighted_slopes(plan: &Plan, block: &mut Scratch, class: usize) {
-    let len = block.len;
-    let geometry = plan.geometry[class];
-    let (sy, sxy) = (&mut block.sy[..len], &mut block.sxy[..len]);
-    if class != 0 {
-        let weights = plan.weights.of(plan.used.len(), class);
-        sy.fill(0.0);
-        sxy.fill(0.0);
         for (j, &r) in plan.used.iter().enumerate() {
-            let (time, w) = (plan.times[r], weights[j]);
-            let signal = &block.signal[j * SIZE..j * SIZE + len];
-            for p in 0..len {
-                sy[p] += signal[p] * w;
-                sxy[p] += (time * signal[p]) * w;
-            }
+            let sci = &reads.sci.plane(r)[pixels.clone()];
+            let err = &reads.err.plane(r)[pixels.clone()];
+            let factor = match reads.times {
+                _ if !params.rate => Factor::Same(1.0),
+                Times::PerRead(times) => Factor::Same(times[r]),
+                Times::PerPixel(times) => Factor::Each(&times.plane(r)[pixels.clone()]),
+            };
+            accumulate(sci, &block.to_dn, factor, &mut block.signal[j..], block.used);
+            accumulate(err, &block.to_dn, factor, &mut block.error[j..], block.used);
+        }
+        if plan.times.is_empty() {
+            return;
+        }
+        for t in 0..block.len.div_ceil(LANES) {
+            fit_tile(plan, block, t);
         }
     }
-    for p in 0..len {
-        let (_, slope) = geometry.line(sy[p], sxy[p]);
-        let mine = block.class[p] == class as u32;
-        block.slope[p] = if mine { slope } else { block.slope[p] };
-        block.fit_error[p] = if mine { plan.fit_error[class] } else { block.fit_error[p] };
+}
+
+/// Factor from the stored signal to accumulated signal.
+#[derive(Clone, Copy)]
+enum Factor<'a> {
+    Same(f32),
+    Each(&'a [f32]),
+}
+
+/// Copy a run of pixels into every `step`-th tile.
+#[inline(always)]
+fn spread<T: Copy>(run: &[T], tiles: &mut [Tile<T>], step: usize) {
+    let (whole, rest) = run.as_chunks();
+    let mut tiles = tiles.iter_mut().step_by(step);
+    for (pixels, tile) in whole.iter().zip(&mut tiles) {
+        *tile = *pixels;
     }
+    // Lanes past the end keep what they hold: they are fitted, and nobody looks.
+    if let Some(tile) = tiles.next() {
+        tile[..rest.len()].copy_from_slice(rest);
+    }
+}
+
+/// Turn a run of stored values into accumulated DN, in every `step`-th tile.
+#[inline(always)]
+fn accumulate(
+    run: &[f32],
+    to_dn: &[Tile<f32>; TILES],
+    factor: Factor<'_>,
+    tiles: &mut [Tile<f32>],
+    step: usize,
+) {
+    let (whole, rest) = run.as_chunks::<LANES>();
+    if let Factor::Same(factor) = factor {
+        for ((pixels, to_dn), tile) in whole.iter().zip(to_dn).zip(tiles.iter_mut().step_by(step)) {
+            let mut scaled = [0.0; LANES];
+            for l in 0..LANES {
+                scaled[l] = (pixels[l] * to_dn[l]) * factor;
+            }
+            *tile = scaled;
+        }
+    }
+    let done = match factor {
+        Factor::Same(_) => run.len() - rest.len(),
+        Factor::Each(_) => 0,
+    };
+    for p in done..run.len() {
+        let factor = match factor {
+            Factor::Same(factor) => factor,
+            Factor::Each(factors) => factors[p],
+        };
+        tiles[p / LANES * step][p % LANES] = (run[p] * to_dn[p / LANES][p % LANES]) * factor;
+    }
+}
+
+/// Fit the pixels of one tile.
+#[inline(always)]
+fn fit_tile(plan: &Plan, block: &mut Scratch, t: usize) {
+    let signal = &block.signal[t * block.used..(t + 1) * block.used];
+    let error = &block.error[t * block.used..(t + 1) * block.used];
+    let flags = &block.flags[t * block.nread..(t + 1) * block.nread];
+    let disturbed = &mut block.disturbed[t];
+    (*disturbed, block.dq[t]) = judge_flags(plan, flags);
+    let sums = sum_signal(plan, signal, 0);
+    look_for_steps(plan, &sums, signal, error, disturbed);
+    let (slope, fit_error) = weigh(plan, &sums, signal, error);
+    let slopes = Slopes { slope, fit_error, to_dn: &block.to_dn[t] };
+    rates(plan, &slopes, signal, [&mut block.rate[t], &mut block.err[t]], disturbed);
+}
+
+/// Which pixels the flags of the reads disturb, and the product's flags.
+#[inline(always)]
+fn judge_flags(plan: &Plan, flags: &[Tile<u16>]) -> (Tile<u16>, Tile<u16>) {
+    let (mut every, mut always) = ([0u16; LANES], [u16::MAX; LANES]);
+    for flags in flags {
+        for l in 0..LANES {
+            every[l] |= flags[l];
+            always[l] &= flags[l];
+        }
+    }
+    let (mut fitted, mut clean) = ([0u16; LANES], [0u16; LANES]);
+    for &r in &plan.used {
+        for l in 0..LANES {
+            let flags = flags[r][l] & !plan.ignored;
+            fitted[l] |= flags;
+            clean[l] |= if flags == 0 { u16::MAX } else { 0 };
+        }
+    }
+    let (mut disturbed, mut dq) = ([0u16; LANES], [0u16; LANES]);
+    // The zeroth read flags the product as well, unless left out.
+    let zeroth = if plan.zeroth_excluded { 0 } else { u16::MAX };
+    for l in 0..LANES {
+        disturbed[l] = (every[l] & plan.disturbing)
+            | (every[l] & !always[l] & plan.passing)
+            // A pixel with both clean and flagged samples loses some.
+            | (fitted[l] & (clean[l] | plan.bad))
+            // Rescue by the zeroth read depends on the first, even if that one is excluded.
+            | (flags[1][l] & SATPIXEL);
+        dq[l] = (fitted[l] | (flags[0][l] & zeroth)) & !(plan.ignored | SATPIXEL);
+    }
+    (disturbed, dq)
+}
+
+/// Sums of `w y` and `w t y` with the weights of a class.
+#[inline(always)]
+fn sum_signal(plan: &Plan, signal: &[Tile<f32>], class: usize) -> [Tile<f32>; 2] {
+    let (mut sy, mut sxy) = ([0.0f32; LANES], [0.0f32; LANES]);
+    let weights = plan.weights.of(plan.times.len(), class);
+    for ((y, &time), &w) in signal.iter().zip(&plan.times).zip(weights) {
+        for l in 0..LANES {
+            sy[l] += y[l] * w;
+            sxy[l] += (time * y[l]) * w;
+        }
+    }
+    [sy, sxy]
+}
+
+/// Mark pixels whose residuals from the equal-weight line jump, or that lack an error.
+#[inline(always)]
+fn look_for_steps(
+    plan: &Plan,
+    [sy, sxy]: &[Tile<f32>; 2],
+    signal: &[Tile<f32>],
+    error: &[Tile<f32>],
+    disturbed: &mut Tile<u16>,
+) {
+    let (mut intercept, mut slope) = ([0.0f32; LANES], [0.0f32; LANES]);
+    for l in 0..LANES {
+        (intercept[l], slope[l]) = plan.geometry[0].line(sy[l], sxy[l]);
+    }
+    let mut previous = [0.0f32; LANES];
+    let mut found = [0u32; LANES];
+    let mut limit = f32::INFINITY;
+    for ((y, e), &time) in signal.iter().zip(error).zip(&plan.times) {
+        for l in 0..LANES {
+            let residual = (y[l] - (intercept[l] + slope[l] * time)) / e[l];
+            found[l] |= u32::from((residual - previous[l]).abs() > limit);
+            // Without an error (zero, NaN) a sample has no say: the pixel path leaves it out.
+            found[l] |= u32::from(!(e[l].abs() > 0.0));
+            previous[l] = residual;
+        }
+        limit = plan.limit;
+    }
+    for l in 0..LANES {
+        disturbed[l] |= found[l] as u16;
+    }
+}
+
+/// Slopes under the weights that suit each pixel's signal-to-noise ratio, and their read-noise errors.
+#[inline(always)]
+fn weigh(
+    plan: &Plan,
+    equal: &[Tile<f32>; 2],
+    signal: &[Tile<f32>],
+    error: &[Tile<f32>],
+) -> (Tile<f32>, Tile<f32>) {
+    let last = signal.len() - 1;
+    let mut classes = [0u32; LANES];
+    let mut present = 0;
+    for l in 0..LANES {
+        let snr = (signal[last][l] - signal[0][l]) / error[last][l];
+        let snr = if error[last][l] > 0.0 { snr } else { 0.0 };
+        classes[l] = line::class_of(snr) as u32;
+        present |= 1 << classes[l];
+    }
+    let (mut slope, mut fit_error) = ([0.0f32; LANES], [0.0f32; LANES]);
+    for class in 0..CLASSES {
+        if present & (1 << class) == 0 {
+            continue;
+        }
+        let [sy, sxy] = if class == 0 { *equal } else { sum_signal(plan, signal, class) };
+        for l in 0..LANES {
+            let (_, weighted) = plan.geometry[class].line(sy[l], sxy[l]);
+            let mine = classes[l] == class as u32;
+            slope[l] = if mine { weighted } else { slope[l] };
+            fit_error[l] = if mine { plan.fit_error[class] } else { fit_error[l] };
+        }
+    }
+    (slope, fit_error)
+}
+
+struct Slopes<'a> {
+    slope: Tile<f32>,
+    fit_error: Tile<f32>,
+    to_dn: &'a Tile<f32>,
 }
 
 /// Rates and errors from the slopes.
 #[inline(always)]
-fn rates(plan: &Plan, block: &mut Scratch) {
-    let len = block.len;
-    let last = (plan.used.len() - 1) * SIZE;
-    let (start, end) = (&block.signal[..len], &block.signal[last..last + len]);
-    let (Some(&r0), Some(&r1)) = (plan.used.first(), plan.used.last()) else { return };
-    let dx = plan.times[r1] - plan.times[r0];
-    let counts = if plan.rate { 1.0 } else { plan.covered };
-    for p in 0..len {
-        let dy = end[p] - start[p];
-        let fit = block.fit_error[p];
-        let error = line::slope_error(plan.weights.gain, fit, fit, dx, dy, plan.dark);
+fn rates(
+    plan: &Plan,
+    slopes: &Slopes<'_>,
+    signal: &[Tile<f32>],
+    [rate, err]: [&mut Tile<f32>; 2],
+    disturbed: &mut Tile<u16>,
+) {
+    let (start, end) = (&signal[0], &signal[signal.len() - 1]);
+    let [dx, dark] = plan.span;
+    let mut lost = [0u32; LANES];
+    for l in 0..LANES {
+        let (slope, fit, to_dn) = (slopes.slope[l], slopes.fit_error[l], slopes.to_dn[l]);
+        let error = line::slope_error(plan.weights.gain, fit, fit, dx, end[l] - start[l], dark);
         let variance = error * error;
         let weight = (1.0 / f64::from(variance)) as f32;
-        let sum = block.slope[p] / variance;
+        let sum = slope / variance;
         // A variance of zero, or none at all, leaves no weight: the pixel path knows what then.
-        block.disturbed[p] |= u32::from(variance == 0.0) | u32::from(!(weight > 0.0));
-        block.disturbed[p] |= u32::from(!block.slope[p].is_finite());
-        block.rate[p] = (sum / weight) * counts / block.to_dn[p];
-        block.err[p] = (1.0 / weight).sqrt() * counts / block.to_dn[p];
+        lost[l] = u32::from(variance == 0.0) | u32::from(!(weight > 0.0)) | u32::from(!slope.is_finite());
+        rate[l] = (sum / weight) * plan.counts / to_dn;
+        err[l] = (1.0 / weight).sqrt() * plan.counts / to_dn;
+    }
+    for l in 0..LANES {
+        disturbed[l] |= lost[l] as u16;
     }
 }
 
 impl Scratch {
-    /// The answer for one pixel of the block, unless the pixel path must give it.
-    #[inline]
-    pub fn solved(&self, lane: usize) -> Option<Solved> {
-        (self.disturbed[lane] == 0).then(|| Solved {
-            rate: self.rate[lane],
-            err: self.err[lane],
-            dq: self.product_dq[lane],
-            samp: self.samp,
-            time: self.covered,
-            unstable: false,
-        })
+    /// Rates, errors and flags of the block's undisturbed pixels.
+    pub fn products(&self) -> (&[f32], &[f32], &[u16]) {
+        let len = self.len;
+        (&self.rate.as_flattened()[..len], &self.err.as_flattened()[..len], &self.dq.as_flattened()[..len])
     }
 
-    /// Clear the hits of an earlier fit from pixels of this block that show none now.
-    pub fn clear_hits(&self, plan: &Plan, read_dq: &mut [&mut [u16]], first: usize) {
-        if self.stale == 0 || plan.used.is_empty() {
-            return;
-        }
-        for plane in read_dq {
-            for (flags, &disturbed) in plane[first..first + self.len].iter_mut().zip(&self.disturbed) {
-                if disturbed == 0 {
-                    *flags &= !DATAREJECT;
-                }
+    /// Pixels of the block that the pixel path must answer.
+    pub fn disturbed(&self) -> &[u16] {
+        &self.disturbed.as_flattened()[..self.len]
+    }
+
+    /// Signal and error of one pixel's used reads, accumulated DN.
+    #[inline]
+    pub fn samples(&self, pixel: usize) -> impl Iterator<Item = (f32, f32)> {
+        let (t, l) = (pixel / LANES, pixel % LANES);
+        let tile = t * self.used..(t + 1) * self.used;
+        self.signal[tile.clone()].iter().zip(&self.error[tile]).map(move |(y, e)| (y[l], e[l]))
+    }
+
+    /// Flags of one pixel in all reads.
+    #[inline]
+    pub fn flags(&self, pixel: usize) -> impl Iterator<Item = u16> {
+        let (t, l) = (pixel / LANES, pixel % LANES);
+        self.flags[t * self.nread..(t + 1) * self.nread].iter().map(move |flags| flags[l])
+    }
+
+    /// The same, to change.
+    #[inline]
+    pub fn flags_mut(&mut self, pixel: usize) -> impl Iterator<Item = &mut u16> {
+        let (t, l) = (pixel / LANES, pixel % LANES);
+        self.flags[t * self.nread..(t + 1) * self.nread].iter_mut().map(move |flags| &mut flags[l])
+    }
+
+    /// Factor that made the samples of a pixel DN.
+    #[inline]
+    pub fn to_dn(&self, pixel: usize) -> f32 {
+        self.to_dn.as_flattened()[pixel]
+    }
+
+    /// Write the flags of all reads, less those in `cleared` where a pixel is undisturbed.
+    pub fn store_flags(&self, cleared: u16, planes: &mut [&mut [u16]], first: usize) {
+        for (r, plane) in planes.iter_mut().enumerate() {
+            let run = &mut plane[first..first + self.len];
+            for (t, run) in run.chunks_mut(LANES).enumerate() {
+                let (flags, disturbed) = (&self.flags[t * self.nread + r], &self.disturbed[t]);
+                let kept = |l: usize| flags[l] & if disturbed[l] == 0 { !cleared } else { u16::MAX };
+                run.iter_mut().enumerate().for_each(|(l, stored)| *stored = kept(l));
             }
         }
     }

@@ -115,56 +115,83 @@ pub(super) fn slope_error(gain: f32, fit: f32, fallback: f32, dx: f32, dy: f32, 
     }
 }
 
-/// Samples of one interval: times, signal, errors, dark.
+/// What a sample adds to the sums of a line, before its weight: 1, x, x^2, y, x y, and room for a vector.
+pub(super) type Terms = [f32; 8];
+
+/// The terms of signal `y` at time `x`.
+#[inline(always)]
+pub(super) fn terms(x: f32, y: f32) -> Terms {
+    [1.0, x, x * x, y, x * y, 0.0, 0.0, 0.0]
+}
+
+/// Samples of one interval: times, signal, errors, and what they add to the sums.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Samples<'a> {
     pub x: &'a [f32],
     pub y: &'a [f32],
     pub s: &'a [f32],
-    pub d: &'a [f32],
+    pub terms: &'a [Terms],
 }
 
-/// A fitted line.
+/// A fitted line; none of its samples may have had an error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line {
     pub intercept: f32,
     pub slope: f32,
-    pub error: f32,
+    geometry: Geometry,
+    /// No sample had a weight: there is no line.
+    empty: bool,
 }
 
 /// Fit a line to two or more samples; those without an error are left out of the sums.
-pub(super) fn fit_line(samples: Samples<'_>, weights: &Weights, optimum: bool) -> Line {
-    let Samples { x, y, s, d } = samples;
-    let last = x.len() - 1;
-    let class = match optimum && s[last] > 0.0 {
-        true => class_of((y[last] - y[0]) / s[last]),
-        false => 0,
-    };
-    let mut geometry = Geometry::default();
-    let (mut sy, mut sxy) = (0.0f32, 0.0f32);
-    for (k, &w) in weights.of(x.len(), class).iter().enumerate() {
-        if s[k] != 0.0 {
-            geometry.add(x[k], w);
-            sy += y[k] * w;
-            sxy += (x[k] * y[k]) * w;
+#[inline]
+pub(super) fn fit_line(samples: Samples<'_>, weights: &Weights, class: Class) -> Line {
+    let Samples { x, y, s, terms } = samples;
+    let mut sums = Terms::default();
+    for ((terms, &s), &w) in terms.iter().zip(s).zip(weights.of(x.len(), class)) {
+        if s != 0.0 {
+            for (sum, term) in sums.iter_mut().zip(terms) {
+                *sum += term * w;
+            }
         }
     }
-    if geometry.s.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater) {
-        return Line { intercept: 0.0, slope: 0.0, error: 1e9 };
+    let [s, sx, sxx, sy, sxy, ..] = sums;
+    let geometry = Geometry { s, sx, sxx, den: 0.0 };
+    if s.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater) {
+        return Line { intercept: 0.0, slope: 0.0, geometry, empty: true };
     }
     let geometry = geometry.close();
-    let (dx, dy, dd) = (x[last] - x[0], y[last] - y[0], d[last] - d[0]);
-    let (intercept, slope, fit, fallback) = if x.len() == 2 {
-        // Two samples: the line through both. Its read noise enters only if no photon noise does.
-        let slope = dy / dx;
-        let (e0, e1) = (s[0] / x[0], s[1] / x[1]);
-        (y[0] - slope * x[0], slope, 0.0, (e0 * e0 + e1 * e1).sqrt())
+    let (intercept, slope) = if let (&[x0, x1], &[y0, y1]) = (x, y) {
+        // Two samples: the line through both.
+        let slope = (y1 - y0) / (x1 - x0);
+        (y0 - slope * x0, slope)
     } else {
-        let (intercept, slope) = geometry.line(sy, sxy);
-        let fit = geometry.fit_error();
-        (intercept, slope, fit, fit)
+        geometry.line(sy, sxy)
     };
-    Line { intercept, slope, error: slope_error(weights.gain, fit, fallback, dx, dy, dd) }
+    Line { intercept, slope, geometry, empty: false }
+}
+
+/// Fit a line with the weights that suit the interval, and the error of its slope; `dd` is the dark signal
+/// between the ends.
+#[inline]
+pub(super) fn fit_weighted(samples: Samples<'_>, weights: &Weights, dd: f32) -> (Line, f32) {
+    let Samples { x, y, s, .. } = samples;
+    let last = x.len() - 1;
+    let (dx, dy) = (x[last] - x[0], y[last] - y[0]);
+    let class = if s[last] > 0.0 { class_of(dy / s[last]) } else { 0 };
+    let line = fit_line(samples, weights, class);
+    if line.empty {
+        return (line, 1e9);
+    }
+    let (fit, fallback) = if x.len() == 2 {
+        // Read noise enters the line through two samples only if no photon noise does.
+        let (e0, e1) = (s[0] / x[0], s[1] / x[1]);
+        (0.0, (e0 * e0 + e1 * e1).sqrt())
+    } else {
+        let fit = line.geometry.fit_error();
+        (fit, fit)
+    };
+    (line, slope_error(weights.gain, fit, fallback, dx, dy, dd))
 }
 
 #[cfg(test)]
@@ -175,9 +202,9 @@ mod tests {
     fn a_noiseless_ramp_gives_its_slope() {
         let x: Vec<f32> = (1..=10).map(|k| k as f32 * 25.0).collect();
         let y: Vec<f32> = x.iter().map(|t| 3.0 + 0.5 * t).collect();
-        let (s, d) = (vec![9.0; 10], vec![0.0; 10]);
-        let samples = Samples { x: &x, y: &y, s: &s, d: &d };
-        let line = fit_line(samples, &Weights::new(2.35, 16), false);
+        let terms: Vec<Terms> = x.iter().zip(&y).map(|(&x, &y)| terms(x, y)).collect();
+        let samples = Samples { x: &x, y: &y, s: &[9.0; 10], terms: &terms };
+        let line = fit_line(samples, &Weights::new(2.35, 16), 0);
         assert!((line.slope - 0.5).abs() < 1e-5 && (line.intercept - 3.0).abs() < 1e-2);
     }
 

@@ -25,6 +25,7 @@ mod pixel;
 
 use crate::view::{Cube, Region};
 use crate::{Error, Result, dq, par};
+use std::ops::Range;
 
 /// Rows worked by one thread at a time: small, since hits (slow pixels) cluster.
 const BAND_ROWS: usize = 8;
@@ -104,14 +105,45 @@ struct Solved {
     unstable: bool,
 }
 
-/// Rows of the product that one thread fills.
-struct Band<'a> {
-    y: usize,
+/// Rows of the product images.
+struct Rows<'a> {
     rate: &'a mut [f32],
     err: &'a mut [f32],
     dq: &'a mut [u16],
     samp: &'a mut [i16],
     time: &'a mut [f32],
+}
+
+impl<'a> Rows<'a> {
+    /// Take the next `size` pixels out.
+    fn take(&mut self, size: usize) -> Self {
+        fn front<'a, T>(rest: &mut &'a mut [T], size: usize) -> &'a mut [T] {
+            let (front, back) = std::mem::take(rest).split_at_mut(size);
+            *rest = back;
+            front
+        }
+        Self {
+            rate: front(&mut self.rate, size),
+            err: front(&mut self.err, size),
+            dq: front(&mut self.dq, size),
+            samp: front(&mut self.samp, size),
+            time: front(&mut self.time, size),
+        }
+    }
+
+    fn put(&mut self, at: usize, solved: &Solved) {
+        self.rate[at] = solved.rate;
+        self.err[at] = solved.err;
+        self.dq[at] = solved.dq;
+        self.samp[at] = solved.samp;
+        self.time[at] = solved.time;
+    }
+}
+
+/// Rows of the frame that one thread works on, and those of the product that lie in them.
+struct Band<'a> {
+    y: Range<usize>,
+    rows: Rows<'a>,
     read_dq: Vec<&'a mut [u16]>,
     unstable: &'a mut usize,
 }
@@ -119,97 +151,126 @@ struct Band<'a> {
 /// Fit the ramp of every pixel in `region`.
 pub fn fit_crcorr(reads: &Reads<'_>, region: &Region, params: &Params, threads: usize) -> Result<Fit> {
     check(reads, params)?;
-    let [_, ny, nx] = reads.sci.shape();
-    let (rows, width) = (region.y.len(), region.x.len());
-    let size = rows * width;
+    let [nread, ny, nx] = reads.sci.shape();
+    let size = region.y.len() * region.x.len();
+    // Zeros cost nothing until a band writes over them: memory is touched by the thread that fills it.
     let mut fit = Fit {
         rate: vec![0.0; size],
         err: vec![0.0; size],
         dq: vec![0; size],
         samp: vec![0; size],
         time: vec![0.0; size],
-        read_dq: reads.dq.data().to_vec(),
+        read_dq: vec![0; nread * ny * nx],
         unstable: 0,
     };
-    let count = rows.div_ceil(BAND_ROWS);
-    let mut unstable = vec![0; count];
-    let mut planes: Vec<_> = fit
-        .read_dq
-        .chunks_mut(ny * nx)
-        .map(|plane| plane[region.y.start * nx..region.y.end * nx].chunks_mut(BAND_ROWS * nx))
-        .collect();
-    let step = BAND_ROWS * width;
-    let bands: Vec<Band<'_>> = fit
-        .rate
-        .chunks_mut(step)
-        .zip(fit.err.chunks_mut(step))
-        .zip(fit.dq.chunks_mut(step))
-        .zip(fit.samp.chunks_mut(step))
-        .zip(fit.time.chunks_mut(step))
-        .zip(&mut unstable)
-        .enumerate()
-        .map(|(band, (((((rate, err), dq), samp), time), unstable))| Band {
-            y: region.y.start + band * BAND_ROWS,
-            rate,
-            err,
-            dq,
-            samp,
-            time,
-            read_dq: planes.iter_mut().filter_map(Iterator::next).collect(),
-            unstable,
-        })
-        .collect();
+    let mut unstable = vec![0; ny.div_ceil(BAND_ROWS)];
+    let bands = cut(&mut fit, region, [ny, nx], &mut unstable);
     let plan = block::Plan::new(reads, params);
     par::for_each(
         bands,
         threads,
-        || (plan.scratch(), pixel::Scratch::new(reads.sci.shape()[0], params)),
-        |(block, pixel), band| work_band(&plan, reads, region, params, block, pixel, band),
+        || (plan.scratch(), pixel::Scratch::new(reads, params)),
+        |(block, pixel), band| Work { plan: &plan, reads, region, params }.fill(block, pixel, band),
     );
     fit.unstable = unstable.into_iter().sum();
     Ok(fit)
 }
 
-/// Fill one band: whole blocks of undisturbed pixels at once, the others one by one.
-fn work_band(
-    plan: &block::Plan,
-    reads: &Reads<'_>,
-    region: &Region,
-    params: &Params,
-    block: &mut block::Scratch,
-    pixel: &mut pixel::Scratch,
-    mut band: Band<'_>,
-) {
-    let nx = reads.sci.shape()[2];
-    let width = region.x.len();
-    for row in 0..band.rate.len() / width {
-        for start in (0..width).step_by(block::SIZE) {
-            let len = block::SIZE.min(width - start);
-            let first = (band.y + row) * nx + region.x.start + start;
-            plan.solve(reads, first, len, block);
-            for lane in 0..len {
-                let solved = match block.solved(lane) {
-                    Some(solved) => solved,
-                    None => {
-                        pixel.load(reads, params, first + lane);
-                        let solved = pixel.solve(params);
-                        let at = row * nx + region.x.start + start + lane;
-                        pixel.store_flags(band.read_dq.iter_mut().map(|plane| &mut plane[at]));
-                        solved
-                    }
-                };
-                let at = row * width + start + lane;
-                band.rate[at] = solved.rate;
-                band.err[at] = solved.err;
-                band.dq[at] = solved.dq;
-                band.samp[at] = solved.samp;
-                band.time[at] = solved.time;
-                *band.unstable += usize::from(solved.unstable);
+/// Cut frame and product into bands.
+fn cut<'a>(fit: &'a mut Fit, region: &Region, [ny, nx]: [usize; 2], unstable: &'a mut [usize]) -> Vec<Band<'a>> {
+    let Fit { rate, err, dq, samp, time, .. } = fit;
+    let mut rows = Rows { rate, err, dq, samp, time };
+    let mut planes: Vec<_> =
+        fit.read_dq.chunks_mut(ny * nx).map(|plane| plane.chunks_mut(BAND_ROWS * nx)).collect();
+    let bands = unstable.iter_mut().enumerate().map(|(band, unstable)| {
+        let y = band * BAND_ROWS..ny.min((band + 1) * BAND_ROWS);
+        let inside = y.end.min(region.y.end).saturating_sub(y.start.max(region.y.start));
+        Band {
+            y,
+            rows: rows.take(inside * region.x.len()),
+            read_dq: planes.iter_mut().filter_map(Iterator::next).collect(),
+            unstable,
+        }
+    });
+    bands.collect()
+}
+
+/// What all bands share.
+struct Work<'a> {
+    plan: &'a block::Plan,
+    reads: &'a Reads<'a>,
+    region: &'a Region,
+    params: &'a Params,
+}
+
+impl Work<'_> {
+    /// Fill one band: whole blocks of undisturbed pixels at once, the others one by one.
+    fn fill(&self, block: &mut block::Scratch, pixel: &mut pixel::Scratch, mut band: Band<'_>) {
+        let nx = self.reads.sci.shape()[2];
+        let Region { y: inside, x } = self.region;
+        let mut done = 0;
+        for y in band.y.clone() {
+            let row = (y - band.y.start) * nx;
+            if !inside.contains(&y) {
+                self.copy_flags(&mut band, row..row + nx);
+                continue;
             }
-            if !params.parity {
-                block.clear_hits(plan, &mut band.read_dq, row * nx + region.x.start + start);
+            self.copy_flags(&mut band, row..row + x.start);
+            self.copy_flags(&mut band, row + x.end..row + nx);
+            for start in x.clone().step_by(block::SIZE) {
+                let len = block::SIZE.min(x.end - start);
+                let first = y * nx + start;
+                self.plan.solve(self.reads, self.params, first, len, block);
+                self.store(block, &mut band.rows, done);
+                *band.unstable += self.solve_disturbed(block, pixel, first, &mut band.rows, done);
+                let cleared = if self.params.parity { 0 } else { dq::DATAREJECT };
+                block.store_flags(cleared, &mut band.read_dq, row + start);
+                done += len;
             }
         }
+    }
+
+    /// Pass on the flags of pixels that are not fitted.
+    fn copy_flags(&self, band: &mut Band<'_>, pixels: Range<usize>) {
+        let first = band.y.start * self.reads.sci.shape()[2];
+        for (r, stored) in band.read_dq.iter_mut().enumerate() {
+            let flags = &self.reads.dq.plane(r)[first + pixels.start..first + pixels.end];
+            stored[pixels.clone()].copy_from_slice(flags);
+        }
+    }
+
+    /// Write the products of a block to the pixels from `at` on.
+    fn store(&self, block: &block::Scratch, rows: &mut Rows<'_>, at: usize) {
+        let (rate, err, dq) = block.products();
+        let pixels = at..at + rate.len();
+        rows.rate[pixels.clone()].copy_from_slice(rate);
+        rows.err[pixels.clone()].copy_from_slice(err);
+        rows.dq[pixels.clone()].copy_from_slice(dq);
+        rows.samp[pixels.clone()].fill(self.plan.samp);
+        rows.time[pixels].fill(self.plan.covered);
+    }
+
+    /// Solve the pixels that the block could not; the number of unstable ones.
+    fn solve_disturbed(
+        &self,
+        block: &mut block::Scratch,
+        pixel: &mut pixel::Scratch,
+        first: usize,
+        rows: &mut Rows<'_>,
+        at: usize,
+    ) -> usize {
+        let mut unstable = 0;
+        for p in 0..block.disturbed().len() {
+            if block.disturbed()[p] == 0 {
+                continue;
+            }
+            pixel.load(self.reads, self.params, first + p, block, p);
+            let solved = pixel.solve(self.params);
+            pixel.store_flags(block.flags_mut(p));
+            rows.put(at + p, &solved);
+            unstable += usize::from(solved.unstable);
+        }
+        unstable
     }
 }
 

@@ -1,7 +1,7 @@
 //! One pixel with all the rules: the truth that [`super::block`] must agree with.
 
-use super::line::{self, Samples, Weights};
-use super::{Params, Reads, Solved, Times, ignored};
+use super::line::{self, Samples, Terms, Weights};
+use super::{Params, Reads, Solved, Times, block, ignored};
 use crate::dq::{DATAREJECT, DETECTORPROB, HIGH_CURVATURE, SATPIXEL, SPIKE, UNSTABLE};
 
 /// A residual this far above both neighbours is a spike, in sigma.
@@ -30,83 +30,97 @@ enum Search {
 pub(super) struct Scratch {
     weights: Weights,
     nread: usize,
-    // The ramp in time order.
+    /// Reads that may enter the fit.
+    used: Vec<usize>,
+    // The ramp, by read; signal and errors of used reads only.
     sci: Vec<f32>,
     err: Vec<f32>,
     time: Vec<f32>,
-    dark: Vec<f32>,
     /// Working flags.
     dq: Vec<u16>,
     /// Samples that take part in nothing.
     excluded: Vec<bool>,
-    /// Reads whose stored DQ this pixel's earlier flags are cleared from.
+    /// Earlier flags of this pixel, to clear from the stored DQ of every read.
     cleared: u16,
-    zeroth: [f32; 2],
-    first_saturated: bool,
+    /// Signal and error of the zeroth read, for a pixel saturated in the first.
+    rescued: Option<[f32; 2]>,
     to_dn: f32,
     product_dq: u16,
-    // Intervals: members[bounds[i]..bounds[i + 1]] are the samples of interval i.
-    members: Vec<usize>,
+    // Intervals: samples[bounds[i]..bounds[i + 1]] are the samples of interval i.
     bounds: Vec<usize>,
-    /// DQ of each interval's samples, one row an interval. Not cleared between searches: the spike test looks
-    /// one place past the end, where a longer, earlier interval may have left its flags.
-    rows: Vec<u16>,
+    members: Vec<usize>,
     x: Vec<f32>,
     y: Vec<f32>,
     s: Vec<f32>,
-    d: Vec<f32>,
+    terms: Vec<Terms>,
+    /// DQ of each interval's samples, one row an interval. Not cleared between searches: the spike test looks
+    /// one place past the end, where a longer, earlier interval may have left its flags.
+    rows: Vec<u16>,
     residual: Vec<f32>,
 }
 
 impl Scratch {
-    /// Room for ramps of `nread` reads.
-    pub fn new(nread: usize, params: &Params) -> Self {
+    /// Room for the ramps of these reads.
+    pub fn new(reads: &Reads<'_>, params: &Params) -> Self {
+        let nread = reads.sci.shape()[0];
         let floats = || vec![0.0; nread];
         Self {
             weights: Weights::new(params.gain, nread),
             nread,
+            used: (1..nread).filter(|&r| !reads.excluded[r]).collect(),
             sci: floats(),
             err: floats(),
-            time: floats(),
-            dark: floats(),
+            time: match reads.times {
+                Times::PerRead(times) => times.to_vec(),
+                Times::PerPixel(_) => floats(),
+            },
             dq: vec![0; nread],
-            excluded: vec![false; nread],
+            excluded: reads.excluded.to_vec(),
             cleared: 0,
-            zeroth: [0.0; 2],
-            first_saturated: false,
+            rescued: None,
             to_dn: 1.0,
             product_dq: 0,
-            members: Vec::with_capacity(nread),
             bounds: Vec::with_capacity(nread + 1),
+            members: Vec::with_capacity(nread),
+            x: Vec::with_capacity(nread),
+            y: Vec::with_capacity(nread),
+            s: Vec::with_capacity(nread),
+            terms: Vec::with_capacity(nread),
             rows: vec![0; nread * (nread + 1)],
-            x: floats(),
-            y: floats(),
-            s: floats(),
-            d: floats(),
             residual: floats(),
         }
     }
 
-    /// Collect the samples of flat pixel `at`.
-    pub fn load(&mut self, reads: &Reads<'_>, params: &Params, at: usize) {
+    /// Collect the samples of flat pixel `at`, which the block holds as `pixel`.
+    pub fn load(
+        &mut self,
+        reads: &Reads<'_>,
+        params: &Params,
+        at: usize,
+        block: &block::Scratch,
+        pixel: usize,
+    ) {
+        self.to_dn = block.to_dn(pixel);
+        for (&r, sample) in self.used.iter().zip(block.samples(pixel)) {
+            (self.sci[r], self.err[r]) = sample;
+        }
+        if let Times::PerPixel(times) = reads.times {
+            for (r, time) in self.time.iter_mut().enumerate() {
+                *time = times.plane(r)[at];
+            }
+        }
+        self.load_flags(reads, params, block.flags(pixel));
+        let saturated = params.zeroth_rescue && block.flags(pixel).nth(1).is_some_and(|dq| dq & SATPIXEL != 0);
+        self.rescued = saturated.then(|| [reads.sci.plane(0)[at], reads.err.plane(0)[at]]);
+        self.rows.fill(0);
+    }
+
+    /// Set out the flags to work with, and which samples they leave out.
+    fn load_flags(&mut self, reads: &Reads<'_>, params: &Params, stored: impl Iterator<Item = u16>) {
         let ignored = ignored(params);
-        self.to_dn = reads.to_dn.map_or(1.0, |image| image[at]);
-        self.zeroth = [reads.sci.plane(0)[at], reads.err.plane(0)[at]];
-        self.first_saturated = params.zeroth_rescue && reads.dq.plane(1)[at] & SATPIXEL != 0;
         let (mut any, mut all) = (0, u16::MAX);
-        for r in 0..self.nread {
-            let time = match reads.times {
-                Times::PerRead(times) => times[r],
-                Times::PerPixel(times) => times.plane(r)[at],
-            };
-            let factor = if params.rate { time } else { 1.0 };
-            self.sci[r] = (reads.sci.plane(r)[at] * self.to_dn) * factor;
-            self.err[r] = (reads.err.plane(r)[at] * self.to_dn) * factor;
-            self.time[r] = time;
-            self.dark[r] = time * self.weights.dark;
-            let flags = reads.dq.plane(r)[at];
-            self.dq[r] = flags & !ignored;
-            self.excluded[r] = reads.excluded[r];
+        for (dq, flags) in self.dq.iter_mut().zip(stored) {
+            *dq = flags & !ignored;
             any |= flags;
             all &= flags;
         }
@@ -118,30 +132,23 @@ impl Scratch {
             for r in 0..self.nread {
                 self.dq[r] &= !self.cleared;
                 // "Leave this read out", said in the file: meant for every mode, not for the product. Q17.
-                self.excluded[r] |= self.dq[r] & SPIKE != 0;
+                self.excluded[r] = reads.excluded[r] || self.dq[r] & SPIKE != 0;
+                self.dq[r] &= !SPIKE;
+            }
+            for &r in &self.used {
                 // A sample that is not a number spoils a sum: out.
                 self.excluded[r] |= self.sci[r].is_nan() || self.err[r].is_nan();
-                self.dq[r] &= !SPIKE;
             }
         }
         let kept = (0..self.nread).filter(|&r| !reads.excluded[r]);
         self.product_dq = kept.fold(0, |sum, r| sum | self.dq[r]) & !SATPIXEL;
-        self.rows.fill(0);
     }
 
     /// Fit the loaded pixel.
     pub fn solve(&mut self, params: &Params) -> Solved {
-        if self.first_saturated {
-            // Nothing but the zeroth read holds a signal.
-            return Solved {
-                rate: self.zeroth[0],
-                err: self.zeroth[1],
-                // Its own flags, 256 included.
-                dq: self.dq[0],
-                samp: 1,
-                time: params.zeroth_time,
-                unstable: false,
-            };
+        if let Some([rate, err]) = self.rescued {
+            // Nothing but the zeroth read holds a signal. Its own flags, 256 included.
+            return Solved { rate, err, dq: self.dq[0], samp: 1, time: params.zeroth_time, unstable: false };
         }
         if self.to_dn == 0.0 {
             // No response (flat field 0): the pipeline's answer after flat-fielding is 0 as well.
@@ -163,6 +170,12 @@ impl Scratch {
         solved.rate /= self.to_dn;
         solved.err /= self.to_dn;
         solved.dq = self.product_dq;
+        self.spread_flags(&mut solved);
+        solved
+    }
+
+    /// Hits last to the end of the ramp; with too many of them the pixel is unstable.
+    fn spread_flags(&mut self, solved: &mut Solved) {
         let last = self.nread - 1;
         for r in 0..last {
             if self.dq[r] & DATAREJECT != 0 {
@@ -177,15 +190,13 @@ impl Scratch {
             solved.dq = (solved.dq | UNSTABLE) & !DATAREJECT;
             solved.unstable = true;
         }
-        solved
     }
 
     /// Add what was found to the stored DQ of every read.
     pub fn store_flags<'a>(&self, stored: impl Iterator<Item = &'a mut u16>) {
-        for (r, stored) in stored.enumerate() {
-            let found = self.dq[r];
+        for (&found, stored) in self.dq.iter().zip(stored) {
             *stored &= !self.cleared;
-            if self.first_saturated {
+            if self.rescued.is_some() {
                 continue;
             }
             *stored |= found & DATAREJECT;
@@ -200,12 +211,16 @@ impl Scratch {
 
     /// Split, fit, look for spikes and hits; again until nothing sticks out.
     fn search(&mut self, mode: Mode, params: &Params) -> Search {
-        let mut hits = 0;
+        let (mut hits, mut interval) = (0, 0);
         loop {
             if !self.split(mode, params) {
                 return Search::NoSamples;
             }
-            let Some((sample, spike)) = self.find(mode, params) else { return Search::Settled };
+            // Nothing stuck out of the intervals before this one, and they have not changed.
+            let Some((found, sample, spike)) = self.find(interval, mode, params) else {
+                return Search::Settled;
+            };
+            interval = found;
             if spike {
                 self.dq[sample] |= SPIKE;
                 continue;
@@ -221,10 +236,12 @@ impl Scratch {
 
     /// Cut the ramp into intervals that start at its hits; false if no sample is left.
     fn split(&mut self, mode: Mode, params: &Params) -> bool {
-        self.members.clear();
+        self.clear_samples();
         self.bounds.clear();
         self.bounds.push(0);
-        for k in 1..self.nread {
+        let (mut row, mut place) = (0, 0);
+        for u in 0..self.used.len() {
+            let k = self.used[u];
             if self.excluded[k] {
                 continue;
             }
@@ -242,10 +259,11 @@ impl Scratch {
             }
             if hit {
                 self.bounds.push(self.members.len());
+                (row, place) = (row + 1, 0);
             }
-            let (row, place) = (self.bounds.len() - 1, self.members.len() - self.bounds[self.bounds.len() - 1]);
             self.rows[row * (self.nread + 1) + place] = flags;
-            self.members.push(k);
+            place += 1;
+            self.push_sample(k);
         }
         let Some(&last) = self.members.last() else { return false };
         if self.dq[last] == DATAREJECT {
@@ -257,81 +275,111 @@ impl Scratch {
         true
     }
 
+    fn clear_samples(&mut self) {
+        self.members.clear();
+        self.x.clear();
+        self.y.clear();
+        self.s.clear();
+        self.terms.clear();
+    }
+
+    fn push_sample(&mut self, k: usize) {
+        let (x, y) = (self.time[k], self.sci[k]);
+        self.members.push(k);
+        self.x.push(x);
+        self.y.push(y);
+        self.s.push(self.err[k]);
+        self.terms.push(line::terms(x, y));
+    }
+
     fn intervals(&self) -> usize {
         self.bounds.len() - 1
     }
 
-    /// Copy the samples of interval `i` side by side.
-    fn gather(&mut self, i: usize) -> usize {
-        let (start, end) = (self.bounds[i], self.bounds[i + 1]);
-        for (j, &k) in self.members[start..end].iter().enumerate() {
-            self.x[j] = self.time[k];
-            self.y[j] = self.sci[k];
-            self.s[j] = self.err[k];
-            self.d[j] = self.dark[k];
+    fn samples(&self, i: usize) -> Samples<'_> {
+        let places = self.bounds[i]..self.bounds[i + 1];
+        Samples {
+            x: &self.x[places.clone()],
+            y: &self.y[places.clone()],
+            s: &self.s[places.clone()],
+            terms: &self.terms[places],
         }
-        end - start
     }
 
-    fn samples(&self, n: usize) -> Samples<'_> {
-        Samples { x: &self.x[..n], y: &self.y[..n], s: &self.s[..n], d: &self.d[..n] }
+    /// Flags of the samples of interval `i`, and of the place after the last.
+    fn row(&self, i: usize) -> &[u16] {
+        &self.rows[i * (self.nread + 1)..(i + 1) * (self.nread + 1)]
     }
 
-    /// The first sample that sticks out of its interval's line, and whether it is a spike.
-    fn find(&mut self, mode: Mode, params: &Params) -> Option<(usize, bool)> {
-        for i in 0..self.intervals() {
-            let n = self.gather(i);
+    /// The first sample that sticks out of its interval's line, from interval `from` on: the interval, the
+    /// sample, and whether it is a spike.
+    fn find(&mut self, from: usize, mode: Mode, params: &Params) -> Option<(usize, usize, bool)> {
+        let unusable = match mode {
+            Mode::Strict => u16::MAX,
+            Mode::Lenient => params.bad_dq,
+        };
+        for i in from..self.intervals() {
+            let n = self.bounds[i + 1] - self.bounds[i];
             if n < 2 {
                 continue;
             }
-            let fitted = line::fit_line(self.samples(n), &self.weights, false);
-            let row = &self.rows[i * (self.nread + 1)..(i + 1) * (self.nread + 1)];
-            for j in 0..n {
-                let usable = match mode {
-                    Mode::Strict => row[j] == 0,
-                    Mode::Lenient => row[j] & params.bad_dq == 0,
-                };
-                self.residual[j] = if usable && self.s[j] != 0.0 {
-                    (self.y[j] - (fitted.intercept + fitted.slope * self.x[j])) / self.s[j]
-                } else {
-                    0.0
-                };
+            self.take_residuals(i, unusable);
+            let (residual, row) = (&self.residual[..n], self.row(i));
+            if quiet(residual, row, params) {
+                continue;
             }
-            let residual = &self.residual[..n];
             let sample = |place: usize| self.members[self.bounds[i] + place];
             if let Some(place) = find_spike(residual, row, params.bad_dq) {
-                return Some((sample(place), true));
+                return Some((i, sample(place), true));
             }
             if let Some(place) = find_hit(residual, row, params) {
-                return Some((sample(place), false));
+                return Some((i, sample(place), false));
             }
         }
         None
     }
 
+    /// Residuals of interval `i` from its line, in sigma; 0 for samples that have an unusable flag.
+    fn take_residuals(&mut self, i: usize, unusable: u16) {
+        let samples = self.samples(i);
+        let line = line::fit_line(samples, &self.weights, 0);
+        let n = samples.x.len();
+        let Self { bounds, x, y, s, rows, residual, nread, .. } = self;
+        let places = bounds[i]..bounds[i + 1];
+        let (x, y, s) = (&x[places.clone()], &y[places.clone()], &s[places]);
+        let row = &rows[i * (*nread + 1)..][..n];
+        let residual = &mut residual[..n];
+        for j in 0..n {
+            let off = (y[j] - (line.intercept + line.slope * x[j])) / s[j];
+            residual[j] = if row[j] & unusable == 0 && s[j] != 0.0 { off } else { 0.0 };
+        }
+    }
+
     /// Weighted mean of the slopes; none if no interval has a weight.
-    fn combine(&mut self) -> Option<Solved> {
+    fn combine(&self) -> Option<Solved> {
         let (mut covered, mut weight, mut sum) = (0.0f32, 0.0f32, 0.0f32);
         let mut samp = 0;
         for i in 0..self.intervals() {
-            let n = self.gather(i);
+            let samples = self.samples(i);
+            let Samples { x, y, s, .. } = samples;
+            let n = x.len();
             samp += if i == 0 { n as i16 + 1 } else { n as i16 - 1 };
-            let Some(&k) = self.members[self.bounds[i]..self.bounds[i + 1]].first() else { continue };
             if n > 1 {
                 if i == 0 {
-                    covered += self.time[k] - self.time[k - 1];
+                    covered += self.time_before(i);
                 }
-                let fitted = line::fit_line(self.samples(n), &self.weights, true);
-                covered += self.x[n - 1] - self.x[0];
-                let variance = fitted.error * fitted.error;
+                covered += x[n - 1] - x[0];
+                let dark = x[n - 1] * self.weights.dark - x[0] * self.weights.dark;
+                let (line, error) = line::fit_weighted(samples, &self.weights, dark);
+                let variance = error * error;
                 if variance != 0.0 {
                     weight = (f64::from(weight) + 1.0 / f64::from(variance)) as f32;
-                    sum += fitted.slope / variance;
+                    sum += line.slope / variance;
                 }
-            } else if self.rows[i * (self.nread + 1)] & DATAREJECT == 0 {
-                let slope = self.y[0] / self.x[0];
-                let error = self.s[0] / self.x[0];
-                covered += self.time[k] - self.time[k - 1];
+            } else if n == 1 && self.row(i)[0] & DATAREJECT == 0 {
+                let slope = y[0] / x[0];
+                let error = s[0] / x[0];
+                covered += self.time_before(i);
                 let variance = error * error;
                 if variance != 0.0 {
                     weight += 1.0 / variance;
@@ -348,14 +396,20 @@ impl Scratch {
         })
     }
 
+    /// Time from the read before interval `i` to its first sample.
+    fn time_before(&self, i: usize) -> f32 {
+        let k = self.members[self.bounds[i]];
+        self.time[k] - self.time[k - 1]
+    }
+
     /// Rate between the first and the last usable sample, where no line could be trusted.
     fn two_points(&self, params: &Params) -> Solved {
         let usable = |k: &usize| !self.excluded[*k];
-        let found = (1..self.nread).filter(usable).find(|&k| self.dq[k] & params.bad_dq == 0);
-        let first = found.unwrap_or(0);
+        let found = self.used.iter().copied().filter(usable).find(|&k| self.dq[k] & params.bad_dq == 0);
+        // Where all samples are bad, none is clean either.
+        let Some(first) = found else { return Solved::default() };
         // The first sample may be counted twice: the reference program does. Q15.
-        let mut samp = i16::from(found.is_some());
-        let mut last = first;
+        let (mut last, mut samp) = (first, 1);
         for k in (first..self.nread).filter(usable) {
             if self.dq[k] == 0 {
                 last = k;
@@ -377,6 +431,18 @@ impl Scratch {
             ..Solved::default()
         }
     }
+}
+
+/// Whether no residual differs from the one before enough for a spike or a hit: nearly always so.
+fn quiet(residual: &[f32], row: &[u16], params: &Params) -> bool {
+    let limit = params.crsigma.min(SPIKE_SIGMA);
+    let (mut step, mut flags) = (false, 0);
+    for k in 1..residual.len() {
+        step |= (residual[k] - residual[k - 1]).abs() > limit;
+        flags |= row[k];
+    }
+    // A hit is compared with 0 if the sample before is not clean, or with an earlier one: look closely.
+    !step && flags == 0 && (residual[0] == 0.0 || row[0] == 0)
 }
 
 /// The highest residual that stands above both neighbours, which lie below the line.

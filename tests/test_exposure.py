@@ -1,0 +1,129 @@
+"""Reading and writing exposures."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+import upramp
+from planes import differences
+from upramp.simulate import Exposure, Simulation, simulate
+
+
+def test_reads_come_in_time_order_with_their_numbers(helium: Simulation, ima: Path) -> None:
+    ramp = upramp.read_ramp(ima)
+    assert np.array_equal(ramp.sci, helium.sci)
+    assert np.array_equal(ramp.err, helium.err)
+    assert np.array_equal(ramp.dq, helium.dq)
+    np.testing.assert_allclose(ramp.times, helium.times, rtol=1e-6)
+    assert ramp.sampnum.tolist() == list(range(16))
+    assert ramp.imset.tolist() == list(range(16, 0, -1))
+    assert ramp.header("SCI", 3)["SAMPNUM"] == 3
+    assert (ramp.samp.ndim, ramp.time.ndim) == (1, 1)
+
+
+@pytest.mark.parametrize("nsamp", [2, 3, 7, 16])
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_any_nsamp_and_subarray_survives_a_round_trip(tmp_path: Path, nsamp: int, size: int) -> None:
+    source = simulate(Exposure(nsamp=nsamp, size=size, samp_seq="STEP50")).write(tmp_path)["ima"]
+    upramp.write_ima(tmp_path / "copy.fits", upramp.read_ramp(source))
+    assert differences(tmp_path / "copy.fits", source) == {}
+
+
+@pytest.mark.parametrize("size", [512, 1014])
+def test_large_frames(tmp_path: Path, size: int) -> None:
+    source = simulate(Exposure(nsamp=2, size=size)).write(tmp_path)["ima"]
+    ramp = upramp.read_ramp(source)
+    assert ramp.sci.shape == (2, size + 10, size + 10)
+
+
+def test_a_single_read_can_be_read_but_not_fitted(ima: Path, tmp_path: Path) -> None:
+    with fits.open(ima) as hdus:
+        hdus[0].header["NSAMP"] = 1
+        fits.HDUList(hdus[:6]).writeto(tmp_path / "one_ima.fits")
+    ramp = upramp.read_ramp(tmp_path / "one_ima.fits")
+    assert ramp.nread == 1
+    with pytest.raises(upramp.InputError, match="NSAMP is 1"):
+        upramp.fit_ramp(ramp)
+
+
+@pytest.mark.parametrize("packing", ["gz", "fz"])
+def test_compressed_input(ima: Path, tmp_path: Path, packing: str) -> None:
+    packed = tmp_path / f"x_ima.fits.{packing}"
+    if packing == "gz":
+        packed.write_bytes(gzip.compress(ima.read_bytes()))
+    else:
+        with fits.open(ima) as hdus:
+            made = [fits.PrimaryHDU(header=hdus[0].header)]
+            for hdu in hdus[1:]:
+                if hdu.data is None:
+                    made.append(hdu.copy())
+                else:
+                    compressed = fits.CompImageHDU(
+                        hdu.data, hdu.header, compression_type="GZIP_1", quantize_level=0
+                    )
+                    made.append(compressed)
+            fits.HDUList(made).writeto(packed)
+    ours, plain = upramp.read_ramp(packed), upramp.read_ramp(ima)
+    for name in ("sci", "err", "dq", "samp", "time", "times"):
+        assert np.array_equal(getattr(ours, name), getattr(plain, name)), name
+
+
+def test_raw_words_are_scaled(tmp_path: Path, shared: Path) -> None:
+    source = shared / "golden" / "wf3ir" / "s64_nominal" / "isim01aaq_raw.fits.gz"
+    ramp = upramp.read_ramp(source)
+    with fits.open(source) as hdus:
+        assert np.array_equal(ramp.sci[0], hdus["SCI", 16].data.astype(np.float32))
+    assert ramp.unit == "COUNTS"
+
+
+def test_real_file_keeps_every_card(shared: Path, tmp_path: Path) -> None:
+    """Order, type and text of everything that was in the file; only what is meant to change does."""
+    source = shared / "data" / "wfc3ir" / "ibxy01z8q_ima.fits.gz"
+    done = upramp.calibrate_file(source, tmp_path, only=["CRCORR"])
+    meant = {"NEXTEND", "FILENAME", "BUNIT", "PIXVALUE", "UPRVERS"}
+    meant |= {f"{a}{b}" for a in ("GOOD", "SNR") for b in ("MEAN", "MIN", "MAX")} | {"NGOODPIX"}
+    with fits.open(source) as before, fits.open(done.ima) as after:
+        assert [(h.name, h.ver, type(h)) for h in before] == [(h.name, h.ver, type(h)) for h in after]
+        for old, new in zip(before, after, strict=True):
+            kept = [card.image for card in old.header.cards if card.keyword not in meant]
+            there = [card.image for card in new.header.cards if card.keyword not in meant]
+            assert there[: len(kept)] == kept or set(kept) <= set(there)
+        assert any("CRCORR complete." in line for line in after[0].header["HISTORY"][-3:])
+    with fits.open(source) as before, fits.open(done.flt) as flt:
+        assert [h.name for h in flt] == ["PRIMARY", "SCI", "ERR", "DQ", "SAMP", "TIME"]
+        for key in ("LTV1", "LTV2", "CRPIX1", "CRPIX2"):
+            assert flt["SCI"].header[key] == before["SCI", 1].header[key] - 5
+        assert flt["SCI"].data.dtype == np.dtype(">f4")
+        assert flt["DQ"].data.dtype == np.dtype(">i2")
+        assert flt[0].header["NEXTEND"] == 5
+
+
+def test_units(ima: Path) -> None:
+    ramp = upramp.read_ramp(ima)
+    assert ramp.rate is ramp.sci
+    counts = ramp.with_(sci=ramp.counts, unit="ELECTRONS")
+    np.testing.assert_allclose(counts.rate[1:], ramp.sci[1:], rtol=3e-7)
+    assert counts.counts is counts.sci
+
+
+def test_representations_tell_what_it_is(ima: Path) -> None:
+    ramp = upramp.read_ramp(ima)
+    assert "SPARS100, 16 reads" in repr(ramp)
+    page = ramp._repr_html_()
+    assert page.startswith("<table>")
+    assert "ELECTRONS/S" in page
+
+
+def test_changed_constants_are_written_to_the_last_bit(ima: Path, tmp_path: Path) -> None:
+    ramp = upramp.read_ramp(ima)
+    time = ramp.time.copy()
+    time[3] = np.nextafter(time[3], np.float32(1e6))
+    upramp.write_ima(tmp_path / "x_ima.fits", ramp.with_(time=time))
+    again = upramp.read_ramp(tmp_path / "x_ima.fits")
+    assert again.time[3] == time[3]
+    assert again.headers["TIME", 13]["NAXIS"] == 0
