@@ -160,3 +160,24 @@ def test_no_pixel_left(ima: Path, helium: Simulation) -> None:
     ramp = upramp.read_ramp(ima)
     with pytest.raises(ValueError, match="no pixel"):
         upramp.flatten_ramp(ramp, mask=np.ones(ramp.sci.shape[1:], bool))
+
+
+def test_a_spoiled_archive_fit_is_undone(
+    shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """calwf3's own IMA of a strongly bent ramp: 74 % of the pixels flagged as hit, 3 % as unstable."""
+    golden = shared / "golden" / "wf3ir"
+    source = golden / "s64_helium10" / "isim01aaq_ima.fits.gz"
+    done = upramp.fix_file(source, tmp_path)
+    assert "--clear-dq 32" in caplog.text
+    assert done.hit_fraction < 0.02
+    (tmp_path / "again").mkdir()
+    again = upramp.fix_file(source, tmp_path / "again", clear_dq=32)
+    with fits.open(done.flt) as kept, fits.open(again.flt) as cleared:
+        assert np.mean(kept["DQ"].data & 32 != 0) > 0.03
+        assert np.mean(cleared["DQ"].data & 32 != 0) < 0.01
+    # What is left is the noise of photons that the helium brought.
+    with fits.open(golden / "s64_nominal" / "isim01aaq_flt.fits.gz") as nominal, fits.open(again.flt) as flt:
+        good = (nominal["DQ"].data == 0) & (flt["DQ"].data == 0)
+        excess = (flt["SCI"].data - nominal["SCI"].data)[good]
+        assert 1.4826 * np.median(np.abs(excess - np.median(excess))) < 2 * np.median(flt["ERR"].data[good])

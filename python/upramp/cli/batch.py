@@ -54,6 +54,9 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exclude", metavar="READS", help="reads to leave out, SAMPNUM such as 1-5,9 or imset:11-15"
     )
+    parser.add_argument(
+        "--clear-dq", type=int, default=0, metavar="BITS", help="DQ bits to clear first, such as 32"
+    )
     parser.add_argument("--parity", action="store_true", help="do exactly as calwf3, faults included")
 
 
@@ -77,6 +80,7 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
         "refs": Refs(args.refs, override),
         "crsigma": args.crsigma,
         "exclude": args.exclude,
+        "clear_dq": args.clear_dq,
         "parity": args.parity,
         "overwrite": args.overwrite,
     }

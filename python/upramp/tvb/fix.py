@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -21,6 +22,12 @@ from upramp.wfc3ir.products import product_names, write_flt, write_ima
 from upramp.wfc3ir.references import Refs
 
 __all__ = ["Outcome", "calibrate_file", "fix_file"]
+
+log = logging.getLogger(__name__)
+
+UNSTABLE = 32
+SUSPICIOUS_UNSTABLE = 0.02
+"""Fraction of unstable pixels that no good exposure has: the detector's own are below 1 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ def fix_file(
     crsigma: float | None = None,
     exclude: str | None = None,
     parity: bool = False,
+    clear_dq: int = 0,
     overwrite: bool = False,
     threads: int | None = None,
 ) -> Outcome:
@@ -88,6 +96,9 @@ def fix_file(
         See :func:`upramp.tvb.flatten.flatten_ramp`.
     refs, crsigma, exclude, parity : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
+    clear_dq : int, optional
+        DQ bits to clear from every read first. An earlier fit of a bent ramp calls many pixels unstable (32) in
+        every read, which looks just like a bad pixel of the detector: 32 gives them a second chance.
     overwrite : bool, optional
         Whether existing products may be replaced; the input never is.
     threads : int, optional
@@ -101,7 +112,7 @@ def fix_file(
         raise ValueError(f"method is {method!r}, expected 'flatten'")
     clock = [time.perf_counter()]
     ima, flt = _products(Path(path), directory, overwrite=overwrite)
-    ramp = read_ramp(path)
+    ramp = _read(path, clear_dq)
     clock.append(time.perf_counter())
     refs = refs or Refs()
     steps = steps_to_do(ramp)
@@ -152,6 +163,7 @@ def calibrate_file(
     crsigma: float | None = None,
     exclude: str | None = None,
     parity: bool = False,
+    clear_dq: int = 0,
     overwrite: bool = False,
     threads: int | None = None,
 ) -> Outcome:
@@ -167,6 +179,9 @@ def calibrate_file(
         See :func:`upramp.wfc3ir.pipeline.steps_to_do`.
     refs, crsigma, exclude, parity : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
+    clear_dq : int, optional
+        DQ bits to clear from every read first. An earlier fit of a bent ramp calls many pixels unstable (32) in
+        every read, which looks just like a bad pixel of the detector: 32 gives them a second chance.
     overwrite : bool, optional
         Whether existing products may be replaced; the input never is.
     threads : int, optional
@@ -178,7 +193,7 @@ def calibrate_file(
     """
     clock = [time.perf_counter()]
     ima, flt = _products(Path(path), directory, overwrite=overwrite)
-    ramp = read_ramp(path)
+    ramp = _read(path, clear_dq)
     clock.append(time.perf_counter())
     steps = steps_to_do(ramp, only, omit)
     if not steps:
@@ -189,6 +204,26 @@ def calibrate_file(
     _write(done, ima, flt, cards, (f"upramp {__version__}: {', '.join(steps)}", *done.history), [], overwrite)
     clock.append(time.perf_counter())
     return _outcome(done, ima, flt, clock, None)
+
+
+def _read(path: str | os.PathLike[str], clear_dq: int) -> Ramp:
+    """The exposure, with DQ bits cleared or a warning that they may have to be."""
+    if not 0 <= clear_dq <= 0xFFFF:
+        raise ValueError(f"clear_dq is {clear_dq}, expected DQ bits (0 to 65535)")
+    ramp = read_ramp(path)
+    if clear_dq:
+        return ramp.with_(dq=ramp.dq & np.uint16(~clear_dq & 0xFFFF))
+    if str(ramp.primary.get("CRCORR", "")).strip().upper() == "COMPLETE":
+        y, x = ramp.border
+        unstable = float(np.mean(np.bitwise_and.reduce(ramp.dq[:, y, x], axis=0) & UNSTABLE != 0))
+        if unstable > SUSPICIOUS_UNSTABLE:
+            log.warning(
+                "%s: %.1f %% of the pixels are flagged unstable (32), perhaps by an earlier fit of a bent ramp; "
+                "clear_dq=32 (--clear-dq 32) gives them a second chance",
+                ramp.path,
+                100 * unstable,
+            )
+    return ramp
 
 
 def _products(path: Path, directory: str | os.PathLike[str], *, overwrite: bool) -> tuple[Path, Path]:
