@@ -146,3 +146,10 @@ def test_import_is_light() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in other units elsewhere")
+def test_a_fit_adds_little_memory_to_its_input() -> None:
+    from upramp.bench.__main__ import extra_memory
+
+    assert 0.2 < extra_memory(1014) <= 0.35

@@ -12,9 +12,10 @@ from __future__ import annotations
 from upramp._arrays import __version__
 from upramp.exceptions import InputError, OutputError, ReferenceFileError, UprampError
 from upramp.tvb.compare import Comparison, compare
-from upramp.tvb.fix import Outcome, calibrate_file, fix_file
+from upramp.tvb.fix import fix_file
 from upramp.tvb.flatten import Flattened, flatten_ramp
 from upramp.wfc3ir.exposure import Ramp, read_ramp
+from upramp.wfc3ir.files import Outcome, calibrate_file
 from upramp.wfc3ir.fit import Fit, fit_ramp
 from upramp.wfc3ir.products import write_flt, write_ima
 from upramp.wfc3ir.references import Refs

@@ -15,7 +15,7 @@ from typing import Any
 from upramp._arrays import count_threads
 from upramp.cli import describe, exit_code
 from upramp.cli.common import add_output_options, complain, finite, say
-from upramp.tvb.fix import Outcome
+from upramp.wfc3ir.files import Outcome
 from upramp.wfc3ir.products import product_names
 
 __all__ = ["add_batch_options", "add_fit_options", "fit_options", "run_batch"]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from upramp.cli.batch import add_batch_options, add_fit_options, fit_options, run_batch
-from upramp.tvb.fix import Outcome, calibrate_file
+from upramp.wfc3ir.files import Outcome, calibrate_file
 
 __all__ = ["HELP", "NAME", "configure", "run"]
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from upramp.cli.batch import add_batch_options, add_fit_options, fit_options, run_batch
-from upramp.tvb.fix import Outcome, fix_file
+from upramp.tvb.fix import METHODS, fix_file
+from upramp.wfc3ir.files import Outcome
 
 __all__ = ["HELP", "NAME", "configure", "parse_region", "run"]
 
@@ -16,7 +17,7 @@ HELP = "remove a variable background from IMA files and fit their ramps anew"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("--method", choices=["flatten"], default="flatten", help="how (default flatten)")
+    parser.add_argument("--method", choices=METHODS, default="flatten", help="how (default flatten)")
     parser.add_argument(
         "--region", type=parse_region, metavar="Y0:Y1,X0:X1", help="pixels whose median counts (default all)"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -51,7 +51,11 @@ class Calibrated(NamedTuple):
 
 
 def steps_to_do(
-    ramp: Ramp, only: Iterable[str] | None = None, omit: Iterable[str] | None = None
+    ramp: Ramp,
+    only: Sequence[str] | None = None,
+    omit: Sequence[str] | None = None,
+    *,
+    require: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Steps to do, in order: those whose switch is PERFORM, or `only` these, without `omit`.
 
@@ -59,10 +63,12 @@ def steps_to_do(
     ----------
     ramp : Ramp
         Exposure.
-    only : iterable of str, optional
+    only : sequence of str, optional
         Do just these, whatever the header says.
-    omit : iterable of str, optional
+    omit : sequence of str, optional
         Leave these out.
+    require : sequence of str, optional
+        Do these in any case.
 
     Raises
     ------
@@ -78,8 +84,10 @@ def steps_to_do(
     for name, value in switches.items():
         if value not in ("PERFORM", "COMPLETE", "SKIPPED", "OMIT", ""):
             raise InputError(f"{ramp.path}: {name} is {value!r}, expected PERFORM, COMPLETE, SKIPPED or OMIT")
-    wanted = tuple(only) if only is not None else [name for name in SWITCHES if switches[name] == "PERFORM"]
-    steps = tuple(name for name in SWITCHES if name in wanted and name not in tuple(omit or ()))
+    wanted = only if only is not None else [name for name in SWITCHES if switches[name] == "PERFORM"]
+    steps = tuple(
+        name for name in SWITCHES if name in require or (name in wanted and name not in (omit or ()))
+    )
     early = [name for name in steps if name not in FINAL_STEPS]
     if early:
         raise InputError(

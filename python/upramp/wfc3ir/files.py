@@ -1,0 +1,250 @@
+"""From file to file: read an exposure, correct it, finish its calibration, write the products."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from upramp._arrays import __version__
+from upramp.exceptions import InputError, OutputError
+from upramp.io import check_output, table_bytes
+from upramp.wfc3ir.exposure import Ramp, read_ramp
+from upramp.wfc3ir.fit import Fit
+from upramp.wfc3ir.pipeline import Calibrated, finish, steps_to_do
+from upramp.wfc3ir.products import Cards, product_names, write_flt, write_ima
+from upramp.wfc3ir.references import Refs
+
+__all__ = ["Correction", "FileOptions", "Outcome", "calibrate_file"]
+
+log = logging.getLogger(__name__)
+
+UNSTABLE, DATAREJECT = 32, 8192
+SUSPICIOUS_UNSTABLE = 0.02
+"""Fraction of unstable pixels that no good exposure has: the detector's own are below 1 %."""
+
+
+class Correction(NamedTuple):
+    """What a correction makes of an exposure before its ramp is fitted."""
+
+    ramp: Ramp
+    """The corrected exposure."""
+    level: NDArray[np.float64]
+    """Background rate of every read before, (nread,)."""
+    removed: NDArray[np.float64]
+    """Rate taken from every read, (nread,)."""
+    cards: Cards
+    """Primary cards that tell of it."""
+    history: tuple[str, ...]
+    """HISTORY lines that tell of it."""
+
+
+class FileOptions(TypedDict, total=False):
+    """Options of :func:`calibrate_file` that corrections pass through."""
+
+    refs: Refs | None
+    crsigma: float | None
+    exclude: ArrayLike | str | None
+    clear_dq: int
+    parity: bool
+    overwrite: bool
+    threads: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done to one file.
+
+    Attributes
+    ----------
+    ima, flt : Path
+        Products written.
+    seconds : dict of str to float
+        Wall time spent to read, compute and write.
+    level : (nread,) ndarray of float64 or None
+        Background rate of every read before a correction.
+    hit_fraction : float
+        Fraction of the pixels with a cosmic-ray hit.
+    unstable : int
+        Pixels with too many hits to be fitted.
+    median : float
+        Median of the FLT's good pixels.
+    noise : float
+        Their robust standard deviation (1.4826 times the median absolute deviation).
+    unit : str
+        Unit of the FLT.
+    """
+
+    ima: Path
+    flt: Path
+    seconds: dict[str, float]
+    level: NDArray[np.float64] | None
+    hit_fraction: float
+    unstable: int
+    median: float
+    noise: float
+    unit: str
+
+
+def calibrate_file(
+    path: str | os.PathLike[str],
+    directory: str | os.PathLike[str] = ".",
+    *,
+    only: Sequence[str] | None = None,
+    omit: Sequence[str] | None = None,
+    correct: Callable[[Ramp, Refs], Correction] | None = None,
+    refs: Refs | None = None,
+    crsigma: float | None = None,
+    exclude: ArrayLike | str | None = None,
+    clear_dq: int = 0,
+    parity: bool = False,
+    overwrite: bool = False,
+    threads: int | None = None,
+) -> Outcome:
+    """Do the last calibration steps of an IMA and write IMA and FLT.
+
+    Parameters
+    ----------
+    path : path-like
+        IMA file, plain or compressed; it is not changed.
+    directory : path-like, optional
+        Where the IMA and FLT are written.
+    only, omit : sequence of str, optional
+        See :func:`upramp.wfc3ir.pipeline.steps_to_do`.
+    correct : callable, optional
+        Correction of the reads before the fit; with it the ramp is fitted whatever the header says.
+    refs, crsigma, exclude : optional
+        See :func:`upramp.wfc3ir.fit.fit_ramp`.
+    clear_dq : int, optional
+        DQ bits to clear from every read first. An earlier fit of a bent ramp calls many pixels unstable (32) in
+        every read, which looks just like a bad pixel of the detector: 32 gives them a second chance.
+    parity : bool, optional
+        See :func:`upramp.wfc3ir.fit.fit_ramp`.
+    overwrite : bool, optional
+        Whether existing products may be replaced; the input never is.
+    threads : int, optional
+        Number of threads.
+
+    Returns
+    -------
+    Outcome
+    """
+    clock = [time.perf_counter()]
+    ima, flt = _products(Path(path), directory, overwrite=overwrite)
+    untouched = _read(path, clear_dq)
+    clock.append(time.perf_counter())
+    refs = refs or Refs()
+    steps = steps_to_do(untouched, only, omit, require=() if correct is None else ("CRCORR",))
+    if not steps:
+        raise InputError(f"{path}: nothing to do: no calibration switch is PERFORM (choose with --only)")
+    correction = correct(untouched, refs) if correct is not None else None
+    done = finish(
+        untouched if correction is None else correction.ramp,
+        steps,
+        refs=refs,
+        crsigma=crsigma,
+        exclude=exclude,
+        untouched=untouched,
+        parity=parity,
+        threads=threads,
+    )
+    clock.append(time.perf_counter())
+    _write(done, correction, ima, flt, overwrite=overwrite)
+    clock.append(time.perf_counter())
+    median, noise = _sky(done.fit)
+    y, x = done.ramp.border
+    return Outcome(
+        ima=ima,
+        flt=flt,
+        seconds=dict(zip(("read", "compute", "write"), np.diff(clock).tolist(), strict=True)),
+        level=None if correction is None else correction.level,
+        hit_fraction=float(np.mean(done.fit.read_dq[-1][y, x] & DATAREJECT != 0)),
+        unstable=done.fit.unstable,
+        median=median,
+        noise=noise,
+        unit=done.fit.unit,
+    )
+
+
+def _products(path: Path, directory: str | os.PathLike[str], *, overwrite: bool) -> tuple[Path, Path]:
+    """Names of the products, after making sure that they can be written and are not the input."""
+    names = product_names(path, directory)
+    for name in names:
+        if name.exists() and path.exists() and name.samefile(path):
+            raise OutputError(f"{name}: would replace the input; choose another output directory (-o)")
+        check_output(name, overwrite=overwrite)
+    return names
+
+
+def _read(path: str | os.PathLike[str], clear_dq: int) -> Ramp:
+    """The exposure, with DQ bits cleared or a warning that they may have to be."""
+    if not 0 <= clear_dq <= 0xFFFF:
+        raise ValueError(f"clear_dq is {clear_dq}, expected DQ bits (0 to 65535)")
+    ramp = read_ramp(path)
+    if clear_dq:
+        return ramp.with_(dq=ramp.dq & np.uint16(~clear_dq & 0xFFFF))
+    if str(ramp.primary.get("CRCORR", "")).strip().upper() == "COMPLETE":
+        y, x = ramp.border
+        unstable = float(np.mean(np.bitwise_and.reduce(ramp.dq[:, y, x], axis=0) & UNSTABLE != 0))
+        if unstable > SUSPICIOUS_UNSTABLE:
+            log.warning(
+                "%s: %.1f %% of the pixels are flagged unstable (32), perhaps by an earlier fit of a bent ramp; "
+                "clear_dq=32 (--clear-dq 32) gives them a second chance",
+                ramp.path,
+                100 * unstable,
+            )
+    return ramp
+
+
+def _write(done: Calibrated, correction: Correction | None, ima: Path, flt: Path, *, overwrite: bool) -> None:
+    steps = ", ".join(name for name in done.cards if name.endswith("CORR"))
+    cards = {**done.cards, "UPRVERS": (__version__, "upramp version")}
+    history = (f"upramp {__version__}: {steps}", *done.history)
+    tables = []
+    if correction is not None:
+        cards = {"NPOP": (0, "number of reads left out of the ramp fit"), **cards, **correction.cards}
+        history = (*correction.history, *history)
+        tables = [_reads_table(correction, done)]
+    write_ima(
+        ima,
+        done.ramp,
+        read_dq=done.fit.read_dq,
+        cards=cards,
+        history=history,
+        tables=tables,
+        overwrite=overwrite,
+    )
+    write_flt(flt, done.fit, done.ramp, cards=cards, history=history, tables=tables, overwrite=overwrite)
+
+
+def _reads_table(correction: Correction, done: Calibrated) -> bytes:
+    ramp = correction.ramp
+    unit = f"{ramp.unit.split('/', maxsplit=1)[0].lower()}/s"
+    return table_bytes(
+        {
+            "SAMPNUM": (ramp.sampnum.astype(np.int16), None),
+            "IMSET": (ramp.imset.astype(np.int16), None),
+            "SAMPTIME": (ramp.times, "s"),
+            "DELTATIM": (np.diff(ramp.times, prepend=0.0), "s"),
+            "USED": (~done.fit.excluded & (ramp.sampnum > 0), None),
+            "MEDIAN": (correction.level, unit),
+            "REMOVED": (correction.removed, unit),
+        },
+        "READS",
+    )
+
+
+def _sky(fit: Fit) -> tuple[float, float]:
+    """Median and robust standard deviation of the good pixels."""
+    good = fit.rate[(fit.dq == 0) & np.isfinite(fit.rate)]
+    if good.size == 0:
+        return float("nan"), float("nan")
+    median = float(np.median(good))
+    return median, float(1.4826 * np.median(np.abs(good - median)))
