@@ -111,6 +111,9 @@ def test_real_exposure(shared: Path, tmp_path: Path) -> None:
     reads = fits.getdata(done.flt, "READS")
     assert reads["SAMPNUM"].tolist() == [0, 1, 2, 3]
     assert reads["IMSET"].tolist() == [4, 3, 2, 1]
+    assert np.isnan(reads["MEDIAN"][0])
+    for column in ("MEDIAN", "LEFT", "RIGHT"):
+        assert np.isfinite(reads[column][1:]).all()
     header = fits.getheader(done.flt)
     assert header["TVBMETH"] == "flatten"
     assert header["NPOP"] == 0

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upramp._arrays import __version__
-from upramp.tvb.flatten import flatten_ramp
+from upramp.ramps import read_stats
+from upramp.tvb.flatten import SKY_BAD_DQ, flatten_ramp
 from upramp.wfc3ir.exposure import Ramp
 from upramp.wfc3ir.files import Correction, FileOptions, Outcome, calibrate_file
 from upramp.wfc3ir.flat import read_flat
 from upramp.wfc3ir.references import Refs
+from upramp.wfc3ir.tables import strips
 
 __all__ = ["METHODS", "fix_file"]
 
@@ -70,9 +72,18 @@ def fix_file(
         if low > 0:
             cards["TVBRNG"] = high / low, "largest over smallest background rate"
         history = f"upramp {__version__}: background flattened, {low:.4f} to {high:.4f} per second"
-        return Correction(made.ramp, made.level, made.removed, cards, (history,))
+        left, right = (_level(ramp, strip, threads) for strip in strips(ramp))
+        return Correction(made.ramp, made.level, left, right, made.removed, cards, (history,))
 
     return calibrate_file(path, directory, correct=correct, **options)
+
+
+def _level(ramp: Ramp, region: tuple[slice, slice], threads: int | None) -> NDArray[np.float64]:
+    """Median rate of every read in a region; NaN for the zeroth, which has none."""
+    stats = read_stats(ramp.sci, ramp.dq, bad_dq=SKY_BAD_DQ, region=region, threads=threads)
+    level = stats.median if ramp.is_rate else stats.median / np.where(ramp.times > 0, ramp.times, 1.0)
+    level[0] = np.nan
+    return level
 
 
 def _pattern(ramp: Ramp, refs: Refs) -> NDArray[np.float32] | None:

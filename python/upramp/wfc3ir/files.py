@@ -38,6 +38,10 @@ class Correction(NamedTuple):
     """The corrected exposure."""
     level: NDArray[np.float64]
     """Background rate of every read before, (nread,)."""
+    left: NDArray[np.float64]
+    """The same near the left edge."""
+    right: NDArray[np.float64]
+    """The same near the right edge."""
     removed: NDArray[np.float64]
     """Rate taken from every read, (nread,)."""
     cards: Cards
@@ -235,6 +239,8 @@ def _reads_table(correction: Correction, done: Calibrated) -> bytes:
             "DELTATIM": (np.diff(ramp.times, prepend=0.0), "s"),
             "USED": (~done.fit.excluded & (ramp.sampnum > 0), None),
             "MEDIAN": (correction.level, unit),
+            "LEFT": (correction.left, unit),
+            "RIGHT": (correction.right, unit),
             "REMOVED": (correction.removed, unit),
         },
         "READS",
