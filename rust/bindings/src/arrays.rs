@@ -19,7 +19,11 @@ pub fn region(bounds: (usize, usize, usize, usize), shape: [usize; 2]) -> Kernel
 }
 
 /// Move a vector out as an image.
-pub fn image<T: Element>(py: Python<'_>, data: Vec<T>, shape: [usize; 2]) -> PyResult<Bound<'_, PyArray2<T>>> {
+pub fn image<T: Element>(
+    py: Python<'_>,
+    data: Vec<T>,
+    shape: [usize; 2],
+) -> PyResult<Bound<'_, PyArray2<T>>> {
     data.into_pyarray(py).reshape(shape)
 }
 

@@ -4,20 +4,20 @@ use crate::simd;
 
 /// Words whose bytes can be reversed.
 pub trait Word: Copy {
-    /// From big-endian to native.
-    fn from_big_endian(self) -> Self;
+    /// Big-endian to native, or back.
+    fn swap_if_little(self) -> Self;
 }
 
 impl Word for u16 {
     #[inline(always)]
-    fn from_big_endian(self) -> Self {
+    fn swap_if_little(self) -> Self {
         Self::from_be(self)
     }
 }
 
 impl Word for u32 {
     #[inline(always)]
-    fn from_big_endian(self) -> Self {
+    fn swap_if_little(self) -> Self {
         Self::from_be(self)
     }
 }
@@ -30,7 +30,7 @@ pub fn swap_big_endian<T: Word>(words: &mut [T]) {
         #[inline(always)]
         fn run(self) {
             for word in self.0 {
-                *word = word.from_big_endian();
+                *word = word.swap_if_little();
             }
         }
     }

@@ -41,7 +41,9 @@ pub fn good_pixels(
     let mut high = [f32::NEG_INFINITY; 3];
     for y in region.y.clone() {
         for p in y * nx + region.x.start..y * nx + region.x.end {
-            if dq[p] & flags != 0 || !(err[p] > 0.0) {
+            // An error that is not a number does not qualify either.
+            let measured = err[p] > 0.0;
+            if dq[p] & flags != 0 || !measured {
                 continue;
             }
             count += 1;
@@ -55,8 +57,7 @@ pub fn good_pixels(
     if count == 0 {
         return GoodPixels::default();
     }
-    let summary =
-        |i: usize| Summary { mean: (sums[i] / count as f64) as f32, min: low[i], max: high[i] };
+    let summary = |i: usize| Summary { mean: (sums[i] / count as f64) as f32, min: low[i], max: high[i] };
     GoodPixels { count, sci: summary(0), err: summary(1), snr: summary(2) }
 }
 

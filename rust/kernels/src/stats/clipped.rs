@@ -41,8 +41,7 @@ pub fn statistics<I: Iterator<Item = f32>>(values: impl Fn() -> I, clip: Option<
     let mut found = describe(|| inside(low, high));
     let Some(clip) = clip else { return found };
     for _ in 0..clip.max_iter {
-        (low, high) =
-            (found.median - clip.lower * found.std, found.median + clip.upper * found.std);
+        (low, high) = (found.median - clip.lower * found.std, found.median + clip.upper * found.std);
         let next = describe(|| inside(low, high));
         let settled = next.count == found.count;
         found = next;

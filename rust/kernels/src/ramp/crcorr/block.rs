@@ -12,9 +12,12 @@ use super::pixel::SPIKE_SIGMA;
 use super::{Params, Reads, Times, ignored};
 use crate::dq::{DATAREJECT, DETECTORPROB, HIGH_CURVATURE, SATPIXEL, SPIKE, UNSTABLE};
 use crate::simd;
+use crate::view::Cube;
 
-/// Pixels in a block: long enough a run for the memory to keep up.
-pub(super) const SIZE: usize = 512;
+/// Pixels in a block: runs long enough to read, and samples that stay in the first-level cache.
+pub(super) const SIZE: usize = 128;
+/// How far ahead samples are called for: time enough for them to come, and not yet to be pushed out again.
+const AHEAD: usize = 256;
 /// Pixels in a tile: a vector of flags, two of signals.
 const LANES: usize = 16;
 /// Tiles in a block.
@@ -35,8 +38,7 @@ pub(super) struct Plan {
     fit_error: [f32; CLASSES],
     /// Time from the first used read to the last, and the dark signal of that span.
     span: [f32; 2],
-    /// A step of residuals above this asks for a closer look.
-    limit: f32,
+    crsigma: f32,
     /// Flags that the fit does not look at.
     ignored: u16,
     /// Flags that a sample of a pixel flagged in every read may not have.
@@ -67,6 +69,8 @@ pub(super) struct Scratch {
     dq: [Tile<u16>; TILES],
     /// Nonzero where the pixel path must answer.
     disturbed: [Tile<u16>; TILES],
+    /// Place of the first hit among the used reads, where nothing else disturbs the pixel; else 0.
+    hit: [Tile<u16>; TILES],
     nread: usize,
     used: usize,
     len: usize,
@@ -83,7 +87,7 @@ impl Plan {
             geometry: [Geometry::default(); CLASSES],
             fit_error: [0.0; CLASSES],
             span: [0.0; 2],
-            limit: params.crsigma.min(SPIKE_SIGMA),
+            crsigma: params.crsigma,
             ignored: ignored(params),
             bad: params.bad_dq | DATAREJECT | SPIKE | HIGH_CURVATURE,
             disturbing: SPIKE | HIGH_CURVATURE | if params.parity { DATAREJECT } else { 0 },
@@ -134,6 +138,7 @@ impl Plan {
             err: [[0.0; LANES]; TILES],
             dq: [[0; LANES]; TILES],
             disturbed: [[1; LANES]; TILES],
+            hit: [[0; LANES]; TILES],
             nread: self.nread,
             used: self.used.len(),
             len: 0,
@@ -183,7 +188,7 @@ impl simd::Loop for Solve<'_, '_> {
             return;
         }
         for t in 0..block.len.div_ceil(LANES) {
-            fit_tile(plan, block, t);
+            fit_tile(plan, block, t, Ahead { reads, at: first + AHEAD + t * LANES });
         }
     }
 }
@@ -241,16 +246,34 @@ fn accumulate(
     }
 }
 
+/// Where the pixels lie that will be wanted soon. Their reads are far apart, in more places than the
+/// processor keeps watch on: each loop over the reads of a tile calls for a part of a later tile.
+#[derive(Clone, Copy)]
+struct Ahead<'a> {
+    reads: &'a Reads<'a>,
+    at: usize,
+}
+
+impl Ahead<'_> {
+    #[inline(always)]
+    fn call<T>(&self, cube: &Cube<'_, T>, r: usize) {
+        let [_, ny, nx] = cube.shape();
+        if let Some(sample) = cube.data().get(r * (ny * nx) + self.at) {
+            simd::prefetch(sample);
+        }
+    }
+}
+
 /// Fit the pixels of one tile.
 #[inline(always)]
-fn fit_tile(plan: &Plan, block: &mut Scratch, t: usize) {
+fn fit_tile(plan: &Plan, block: &mut Scratch, t: usize, ahead: Ahead<'_>) {
     let signal = &block.signal[t * block.used..(t + 1) * block.used];
     let error = &block.error[t * block.used..(t + 1) * block.used];
     let flags = &block.flags[t * block.nread..(t + 1) * block.nread];
     let disturbed = &mut block.disturbed[t];
-    (*disturbed, block.dq[t]) = judge_flags(plan, flags);
+    (*disturbed, block.dq[t]) = judge_flags(plan, flags, ahead);
     let sums = sum_signal(plan, signal, 0);
-    look_for_steps(plan, &sums, signal, error, disturbed);
+    block.hit[t] = look_for_hits(plan, &sums, signal, error, disturbed, ahead);
     let (slope, fit_error) = weigh(plan, &sums, signal, error);
     let slopes = Slopes { slope, fit_error, to_dn: &block.to_dn[t] };
     rates(plan, &slopes, signal, [&mut block.rate[t], &mut block.err[t]], disturbed);
@@ -258,9 +281,10 @@ fn fit_tile(plan: &Plan, block: &mut Scratch, t: usize) {
 
 /// Which pixels the flags of the reads disturb, and the product's flags.
 #[inline(always)]
-fn judge_flags(plan: &Plan, flags: &[Tile<u16>]) -> (Tile<u16>, Tile<u16>) {
+fn judge_flags(plan: &Plan, flags: &[Tile<u16>], ahead: Ahead<'_>) -> (Tile<u16>, Tile<u16>) {
     let (mut every, mut always) = ([0u16; LANES], [u16::MAX; LANES]);
-    for flags in flags {
+    for (r, flags) in flags.iter().enumerate() {
+        ahead.call(&ahead.reads.dq, r);
         for l in 0..LANES {
             every[l] |= flags[l];
             always[l] &= flags[l];
@@ -268,6 +292,7 @@ fn judge_flags(plan: &Plan, flags: &[Tile<u16>]) -> (Tile<u16>, Tile<u16>) {
     }
     let (mut fitted, mut clean) = ([0u16; LANES], [0u16; LANES]);
     for &r in &plan.used {
+        ahead.call(&ahead.reads.sci, r);
         for l in 0..LANES {
             let flags = flags[r][l] & !plan.ignored;
             fitted[l] |= flags;
@@ -303,35 +328,50 @@ fn sum_signal(plan: &Plan, signal: &[Tile<f32>], class: usize) -> [Tile<f32>; 2]
     [sy, sxy]
 }
 
-/// Mark pixels whose residuals from the equal-weight line jump, or that lack an error.
+/// Find the largest step in the residuals from the equal-weight line: the pixel's first hit. Pixels with a
+/// hit, with what may be a spike, or with a sample that has no error are disturbed.
 #[inline(always)]
-fn look_for_steps(
+fn look_for_hits(
     plan: &Plan,
     [sy, sxy]: &[Tile<f32>; 2],
     signal: &[Tile<f32>],
     error: &[Tile<f32>],
     disturbed: &mut Tile<u16>,
-) {
+    ahead: Ahead<'_>,
+) -> Tile<u16> {
     let (mut intercept, mut slope) = ([0.0f32; LANES], [0.0f32; LANES]);
     for l in 0..LANES {
         (intercept[l], slope[l]) = plan.geometry[0].line(sy[l], sxy[l]);
     }
-    let mut previous = [0.0f32; LANES];
-    let mut found = [0u32; LANES];
-    let mut limit = f32::INFINITY;
-    for ((y, e), &time) in signal.iter().zip(error).zip(&plan.times) {
+    let (mut before, mut previous, mut rise) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
+    let (mut other, mut hit) = ([0u32; LANES], [0u32; LANES]);
+    // From nothing to the first residual is no step.
+    let mut best = [f32::INFINITY; LANES];
+    for (j, ((y, e), &time)) in signal.iter().zip(error).zip(&plan.times).enumerate() {
+        ahead.call(&ahead.reads.err, plan.used[j]);
         for l in 0..LANES {
             let residual = (y[l] - (intercept[l] + slope[l] * time)) / e[l];
-            found[l] |= u32::from((residual - previous[l]).abs() > limit);
+            let change = residual - previous[l];
+            let step = change.abs();
+            let higher = step > best[l];
+            best[l] = if higher { step } else { best[l] };
+            hit[l] = if higher { j as u32 } else { hit[l] };
+            let above = (rise[l] > SPIKE_SIGMA) & (change < -SPIKE_SIGMA);
+            other[l] |= u32::from(above & (before[l] < 0.0) & (residual < 0.0));
             // Without an error (zero, NaN) a sample has no say: the pixel path leaves it out.
-            found[l] |= u32::from(!(e[l].abs() > 0.0));
-            previous[l] = residual;
+            other[l] |= u32::from(e[l] == 0.0) | u32::from(e[l].is_nan());
+            (before[l], previous[l], rise[l]) = (previous[l], residual, change);
         }
-        limit = plan.limit;
+        if j == 0 {
+            best = [plan.crsigma; LANES];
+        }
     }
+    let mut alone = [0u16; LANES];
     for l in 0..LANES {
-        disturbed[l] |= found[l] as u16;
+        alone[l] = if other[l] == 0 && disturbed[l] == 0 { hit[l] as u16 } else { 0 };
+        disturbed[l] |= (other[l] | hit[l]) as u16;
     }
+    alone
 }
 
 /// Slopes under the weights that suit each pixel's signal-to-noise ratio, and their read-noise errors.
@@ -392,7 +432,8 @@ fn rates(
         let weight = (1.0 / f64::from(variance)) as f32;
         let sum = slope / variance;
         // A variance of zero, or none at all, leaves no weight: the pixel path knows what then.
-        lost[l] = u32::from(variance == 0.0) | u32::from(!(weight > 0.0)) | u32::from(!slope.is_finite());
+        lost[l] =
+            u32::from(variance == 0.0) | u32::from(weight == 0.0) | u32::from(!(weight + slope).is_finite());
         rate[l] = (sum / weight) * plan.counts / to_dn;
         err[l] = (1.0 / weight).sqrt() * plan.counts / to_dn;
     }
@@ -411,6 +452,13 @@ impl Scratch {
     /// Pixels of the block that the pixel path must answer.
     pub fn disturbed(&self) -> &[u16] {
         &self.disturbed.as_flattened()[..self.len]
+    }
+
+    /// Place of a pixel's first hit among the used reads, if that is known.
+    #[inline]
+    pub fn hit(&self, pixel: usize) -> Option<usize> {
+        let place = self.hit.as_flattened()[pixel];
+        (place != 0).then_some(place.into())
     }
 
     /// Signal and error of one pixel's used reads, accumulated DN.
@@ -441,14 +489,27 @@ impl Scratch {
         self.to_dn.as_flattened()[pixel]
     }
 
-    /// Write the flags of all reads, less those in `cleared` where a pixel is undisturbed.
-    pub fn store_flags(&self, cleared: u16, planes: &mut [&mut [u16]], first: usize) {
+    /// Clear flags of the undisturbed pixels.
+    pub fn clear_flags(&mut self, flags: u16) {
+        for (stored, disturbed) in self.flags.chunks_mut(self.nread).zip(&self.disturbed) {
+            for stored in stored {
+                for l in 0..LANES {
+                    stored[l] &= if disturbed[l] == 0 { !flags } else { u16::MAX };
+                }
+            }
+        }
+    }
+
+    /// Write the flags of all reads.
+    pub fn store_flags(&self, planes: &mut [&mut [u16]], first: usize) {
         for (r, plane) in planes.iter_mut().enumerate() {
-            let run = &mut plane[first..first + self.len];
-            for (t, run) in run.chunks_mut(LANES).enumerate() {
-                let (flags, disturbed) = (&self.flags[t * self.nread + r], &self.disturbed[t]);
-                let kept = |l: usize| flags[l] & if disturbed[l] == 0 { !cleared } else { u16::MAX };
-                run.iter_mut().enumerate().for_each(|(l, stored)| *stored = kept(l));
+            let (whole, rest) = plane[first..first + self.len].as_chunks_mut();
+            let mut tiles = self.flags[r..].iter().step_by(self.nread);
+            for (stored, flags) in whole.iter_mut().zip(&mut tiles) {
+                *stored = *flags;
+            }
+            if let Some(flags) = tiles.next() {
+                rest.copy_from_slice(&flags[..rest.len()]);
             }
         }
     }

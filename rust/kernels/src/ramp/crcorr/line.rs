@@ -115,22 +115,38 @@ pub(super) fn slope_error(gain: f32, fit: f32, fallback: f32, dx: f32, dy: f32, 
     }
 }
 
-/// What a sample adds to the sums of a line, before its weight: 1, x, x^2, y, x y, and room for a vector.
-pub(super) type Terms = [f32; 8];
+/// A sample, as what it adds to the sums of a line before its weight: 1, x, x^2, y, x y. Its error rides along
+/// to fill the vector.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sample([f32; 8]);
 
-/// The terms of signal `y` at time `x`.
-#[inline(always)]
-pub(super) fn terms(x: f32, y: f32) -> Terms {
-    [1.0, x, x * x, y, x * y, 0.0, 0.0, 0.0]
-}
+impl Sample {
+    /// Signal `y` with error `s` at time `x`.
+    #[inline(always)]
+    pub fn new(x: f32, y: f32, s: f32) -> Self {
+        Self([1.0, x, x * x, y, x * y, s, 0.0, 0.0])
+    }
 
-/// Samples of one interval: times, signal, errors, and what they add to the sums.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Samples<'a> {
-    pub x: &'a [f32],
-    pub y: &'a [f32],
-    pub s: &'a [f32],
-    pub terms: &'a [Terms],
+    /// Take another signal at the same time.
+    #[inline(always)]
+    pub fn set(&mut self, y: f32, s: f32) {
+        (self.0[3], self.0[4], self.0[5]) = (y, self.x() * y, s);
+    }
+
+    #[inline(always)]
+    pub fn x(&self) -> f32 {
+        self.0[1]
+    }
+
+    #[inline(always)]
+    pub fn y(&self) -> f32 {
+        self.0[3]
+    }
+
+    #[inline(always)]
+    pub fn s(&self) -> f32 {
+        self.0[5]
+    }
 }
 
 /// A fitted line; none of its samples may have had an error.
@@ -144,13 +160,12 @@ pub(super) struct Line {
 }
 
 /// Fit a line to two or more samples; those without an error are left out of the sums.
-#[inline]
-pub(super) fn fit_line(samples: Samples<'_>, weights: &Weights, class: Class) -> Line {
-    let Samples { x, y, s, terms } = samples;
-    let mut sums = Terms::default();
-    for ((terms, &s), &w) in terms.iter().zip(s).zip(weights.of(x.len(), class)) {
-        if s != 0.0 {
-            for (sum, term) in sums.iter_mut().zip(terms) {
+#[inline(always)]
+pub(super) fn fit_line(samples: &[Sample], weights: &Weights, class: Class) -> Line {
+    let mut sums = [0.0; 8];
+    for (sample, &w) in samples.iter().zip(weights.of(samples.len(), class)) {
+        if sample.s() != 0.0 {
+            for (sum, term) in sums.iter_mut().zip(sample.0) {
                 *sum += term * w;
             }
         }
@@ -161,37 +176,36 @@ pub(super) fn fit_line(samples: Samples<'_>, weights: &Weights, class: Class) ->
         return Line { intercept: 0.0, slope: 0.0, geometry, empty: true };
     }
     let geometry = geometry.close();
-    let (intercept, slope) = if let (&[x0, x1], &[y0, y1]) = (x, y) {
+    let (intercept, slope) = if let [first, last] = samples {
         // Two samples: the line through both.
-        let slope = (y1 - y0) / (x1 - x0);
-        (y0 - slope * x0, slope)
+        let slope = (last.y() - first.y()) / (last.x() - first.x());
+        (first.y() - slope * first.x(), slope)
     } else {
         geometry.line(sy, sxy)
     };
     Line { intercept, slope, geometry, empty: false }
 }
 
-/// Fit a line with the weights that suit the interval, and the error of its slope; `dd` is the dark signal
-/// between the ends.
-#[inline]
-pub(super) fn fit_weighted(samples: Samples<'_>, weights: &Weights, dd: f32) -> (Line, f32) {
-    let Samples { x, y, s, .. } = samples;
-    let last = x.len() - 1;
-    let (dx, dy) = (x[last] - x[0], y[last] - y[0]);
-    let class = if s[last] > 0.0 { class_of(dy / s[last]) } else { 0 };
+/// Slope of two or more samples with the weights that suit the interval, and its error; `dd` is the dark
+/// signal between the ends.
+#[inline(always)]
+pub(super) fn fit_slope(samples: &[Sample], weights: &Weights, dd: f32) -> (f32, f32) {
+    let (first, last) = (samples[0], samples[samples.len() - 1]);
+    let (dx, dy) = (last.x() - first.x(), last.y() - first.y());
+    let class = if last.s() > 0.0 { class_of(dy / last.s()) } else { 0 };
     let line = fit_line(samples, weights, class);
     if line.empty {
-        return (line, 1e9);
+        return (line.slope, 1e9);
     }
-    let (fit, fallback) = if x.len() == 2 {
+    let (fit, fallback) = if samples.len() == 2 {
         // Read noise enters the line through two samples only if no photon noise does.
-        let (e0, e1) = (s[0] / x[0], s[1] / x[1]);
+        let (e0, e1) = (first.s() / first.x(), last.s() / last.x());
         (0.0, (e0 * e0 + e1 * e1).sqrt())
     } else {
         let fit = line.geometry.fit_error();
         (fit, fit)
     };
-    (line, slope_error(weights.gain, fit, fallback, dx, dy, dd))
+    (line.slope, slope_error(weights.gain, fit, fallback, dx, dy, dd))
 }
 
 #[cfg(test)]
@@ -200,11 +214,9 @@ mod tests {
 
     #[test]
     fn a_noiseless_ramp_gives_its_slope() {
-        let x: Vec<f32> = (1..=10).map(|k| k as f32 * 25.0).collect();
-        let y: Vec<f32> = x.iter().map(|t| 3.0 + 0.5 * t).collect();
-        let terms: Vec<Terms> = x.iter().zip(&y).map(|(&x, &y)| terms(x, y)).collect();
-        let samples = Samples { x: &x, y: &y, s: &[9.0; 10], terms: &terms };
-        let line = fit_line(samples, &Weights::new(2.35, 16), 0);
+        let times = (1..=10).map(|k| k as f32 * 25.0);
+        let samples: Vec<Sample> = times.map(|t| Sample::new(t, 3.0 + 0.5 * t, 9.0)).collect();
+        let line = fit_line(&samples, &Weights::new(2.35, 16), 0);
         assert!((line.slope - 0.5).abs() < 1e-5 && (line.intercept - 3.0).abs() < 1e-2);
     }
 

@@ -23,6 +23,7 @@ mod block;
 mod line;
 mod pixel;
 
+use crate::simd::zeros;
 use crate::view::{Cube, Region};
 use crate::{Error, Result, dq, par};
 use std::ops::Range;
@@ -153,14 +154,14 @@ pub fn fit_crcorr(reads: &Reads<'_>, region: &Region, params: &Params, threads: 
     check(reads, params)?;
     let [nread, ny, nx] = reads.sci.shape();
     let size = region.y.len() * region.x.len();
-    // Zeros cost nothing until a band writes over them: memory is touched by the thread that fills it.
+    // Zeros cost nothing until a band writes over them: each thread touches what it fills.
     let mut fit = Fit {
-        rate: vec![0.0; size],
-        err: vec![0.0; size],
-        dq: vec![0; size],
-        samp: vec![0; size],
-        time: vec![0.0; size],
-        read_dq: vec![0; nread * ny * nx],
+        rate: zeros(size),
+        err: zeros(size),
+        dq: zeros(size),
+        samp: zeros(size),
+        time: zeros(size),
+        read_dq: zeros(nread * ny * nx),
         unstable: 0,
     };
     let mut unstable = vec![0; ny.div_ceil(BAND_ROWS)];
@@ -177,7 +178,12 @@ pub fn fit_crcorr(reads: &Reads<'_>, region: &Region, params: &Params, threads: 
 }
 
 /// Cut frame and product into bands.
-fn cut<'a>(fit: &'a mut Fit, region: &Region, [ny, nx]: [usize; 2], unstable: &'a mut [usize]) -> Vec<Band<'a>> {
+fn cut<'a>(
+    fit: &'a mut Fit,
+    region: &Region,
+    [ny, nx]: [usize; 2],
+    unstable: &'a mut [usize],
+) -> Vec<Band<'a>> {
     let Fit { rate, err, dq, samp, time, .. } = fit;
     let mut rows = Rows { rate, err, dq, samp, time };
     let mut planes: Vec<_> =
@@ -223,8 +229,10 @@ impl Work<'_> {
                 self.plan.solve(self.reads, self.params, first, len, block);
                 self.store(block, &mut band.rows, done);
                 *band.unstable += self.solve_disturbed(block, pixel, first, &mut band.rows, done);
-                let cleared = if self.params.parity { 0 } else { dq::DATAREJECT };
-                block.store_flags(cleared, &mut band.read_dq, row + start);
+                if !self.params.parity {
+                    block.clear_flags(dq::DATAREJECT);
+                }
+                block.store_flags(&mut band.read_dq, row + start);
                 done += len;
             }
         }

@@ -1,6 +1,6 @@
 //! One pixel with all the rules: the truth that [`super::block`] must agree with.
 
-use super::line::{self, Samples, Terms, Weights};
+use super::line::{self, Sample, Weights};
 use super::{Params, Reads, Solved, Times, block, ignored};
 use crate::dq::{DATAREJECT, DETECTORPROB, HIGH_CURVATURE, SATPIXEL, SPIKE, UNSTABLE};
 
@@ -26,15 +26,22 @@ enum Search {
     Settled,
 }
 
+/// A sample that sticks out.
+struct Found {
+    interval: usize,
+    /// Where in the interval.
+    place: usize,
+    spike: bool,
+}
+
 /// One pixel's ramp, and room to fit it.
 pub(super) struct Scratch {
     weights: Weights,
     nread: usize,
     /// Reads that may enter the fit.
     used: Vec<usize>,
-    // The ramp, by read; signal and errors of used reads only.
-    sci: Vec<f32>,
-    err: Vec<f32>,
+    /// Their samples.
+    ramp: Vec<Sample>,
     time: Vec<f32>,
     /// Working flags.
     dq: Vec<u16>,
@@ -42,17 +49,19 @@ pub(super) struct Scratch {
     excluded: Vec<bool>,
     /// Earlier flags of this pixel, to clear from the stored DQ of every read.
     cleared: u16,
+    /// All used samples are without a flag, and take part.
+    clean: bool,
+    /// Place of the first hit in a ramp that is clean, where the block has seen it.
+    hit: Option<usize>,
     /// Signal and error of the zeroth read, for a pixel saturated in the first.
     rescued: Option<[f32; 2]>,
     to_dn: f32,
     product_dq: u16,
     // Intervals: samples[bounds[i]..bounds[i + 1]] are the samples of interval i.
     bounds: Vec<usize>,
+    samples: Vec<Sample>,
+    /// Their reads.
     members: Vec<usize>,
-    x: Vec<f32>,
-    y: Vec<f32>,
-    s: Vec<f32>,
-    terms: Vec<Terms>,
     /// DQ of each interval's samples, one row an interval. Not cleared between searches: the spike test looks
     /// one place past the end, where a longer, earlier interval may have left its flags.
     rows: Vec<u16>,
@@ -63,31 +72,30 @@ impl Scratch {
     /// Room for the ramps of these reads.
     pub fn new(reads: &Reads<'_>, params: &Params) -> Self {
         let nread = reads.sci.shape()[0];
-        let floats = || vec![0.0; nread];
+        let used: Vec<usize> = (1..nread).filter(|&r| !reads.excluded[r]).collect();
+        let time = match reads.times {
+            Times::PerRead(times) => times.to_vec(),
+            Times::PerPixel(_) => vec![0.0; nread],
+        };
         Self {
             weights: Weights::new(params.gain, nread),
             nread,
-            used: (1..nread).filter(|&r| !reads.excluded[r]).collect(),
-            sci: floats(),
-            err: floats(),
-            time: match reads.times {
-                Times::PerRead(times) => times.to_vec(),
-                Times::PerPixel(_) => floats(),
-            },
+            ramp: used.iter().map(|&r| Sample::new(time[r], 0.0, 0.0)).collect(),
+            used,
+            time,
             dq: vec![0; nread],
             excluded: reads.excluded.to_vec(),
             cleared: 0,
+            clean: false,
+            hit: None,
             rescued: None,
             to_dn: 1.0,
             product_dq: 0,
             bounds: Vec::with_capacity(nread + 1),
+            samples: Vec::with_capacity(nread),
             members: Vec::with_capacity(nread),
-            x: Vec::with_capacity(nread),
-            y: Vec::with_capacity(nread),
-            s: Vec::with_capacity(nread),
-            terms: Vec::with_capacity(nread),
             rows: vec![0; nread * (nread + 1)],
-            residual: floats(),
+            residual: vec![0.0; nread],
         }
     }
 
@@ -101,16 +109,21 @@ impl Scratch {
         pixel: usize,
     ) {
         self.to_dn = block.to_dn(pixel);
-        for (&r, sample) in self.used.iter().zip(block.samples(pixel)) {
-            (self.sci[r], self.err[r]) = sample;
-        }
+        self.hit = block.hit(pixel);
         if let Times::PerPixel(times) = reads.times {
             for (r, time) in self.time.iter_mut().enumerate() {
                 *time = times.plane(r)[at];
             }
+            for (sample, &r) in self.ramp.iter_mut().zip(&self.used) {
+                *sample = Sample::new(self.time[r], 0.0, 0.0);
+            }
+        }
+        for (sample, (y, s)) in self.ramp.iter_mut().zip(block.samples(pixel)) {
+            sample.set(y, s);
         }
         self.load_flags(reads, params, block.flags(pixel));
-        let saturated = params.zeroth_rescue && block.flags(pixel).nth(1).is_some_and(|dq| dq & SATPIXEL != 0);
+        let saturated =
+            params.zeroth_rescue && block.flags(pixel).nth(1).is_some_and(|dq| dq & SATPIXEL != 0);
         self.rescued = saturated.then(|| [reads.sci.plane(0)[at], reads.err.plane(0)[at]]);
         self.rows.fill(0);
     }
@@ -124,24 +137,33 @@ impl Scratch {
             any |= flags;
             all &= flags;
         }
+        self.clean = any & !ignored == 0;
         self.cleared = 0;
         if !params.parity {
             // A fit before this one left 8192 behind, and 4 or 32 on single reads; a bad pixel of the
             // detector carries its 4 or 32 in every read. Q11.
             self.cleared = (any & DATAREJECT) | (any & !all & (DETECTORPROB | UNSTABLE));
-            for r in 0..self.nread {
-                self.dq[r] &= !self.cleared;
-                // "Leave this read out", said in the file: meant for every mode, not for the product. Q17.
-                self.excluded[r] = reads.excluded[r] || self.dq[r] & SPIKE != 0;
-                self.dq[r] &= !SPIKE;
-            }
-            for &r in &self.used {
-                // A sample that is not a number spoils a sum: out.
-                self.excluded[r] |= self.sci[r].is_nan() || self.err[r].is_nan();
-            }
+            self.exclude(reads);
         }
-        let kept = (0..self.nread).filter(|&r| !reads.excluded[r]);
-        self.product_dq = kept.fold(0, |sum, r| sum | self.dq[r]) & !SATPIXEL;
+        let kept = self.dq.iter().zip(reads.excluded).filter(|&(_, &out)| !out);
+        self.product_dq = kept.fold(0, |sum, (flags, _)| sum | flags) & !SATPIXEL;
+    }
+
+    /// Leave out samples that say so, or that are not numbers: what the reference program does not.
+    fn exclude(&mut self, reads: &Reads<'_>) {
+        self.excluded.copy_from_slice(reads.excluded);
+        for (flags, out) in self.dq.iter_mut().zip(&mut self.excluded) {
+            *flags &= !self.cleared;
+            // "Leave this read out", said in the file: meant for every mode, not for the product. Q17.
+            *out |= *flags & SPIKE != 0;
+            *flags &= !SPIKE;
+        }
+        for (sample, &r) in self.ramp.iter().zip(&self.used) {
+            // A sample that is not a number spoils a sum.
+            let spoilt = sample.y().is_nan() || sample.s().is_nan();
+            self.excluded[r] |= spoilt;
+            self.clean &= !spoilt;
+        }
     }
 
     /// Fit the loaded pixel.
@@ -194,35 +216,36 @@ impl Scratch {
 
     /// Add what was found to the stored DQ of every read.
     pub fn store_flags<'a>(&self, stored: impl Iterator<Item = &'a mut u16>) {
-        for (&found, stored) in self.dq.iter().zip(stored) {
+        let found = if self.rescued.is_some() { 0 } else { u16::MAX };
+        for (&flags, stored) in self.dq.iter().zip(stored) {
+            let flags = flags & found;
             *stored &= !self.cleared;
-            if self.rescued.is_some() {
-                continue;
-            }
-            *stored |= found & DATAREJECT;
-            if found & SPIKE != 0 {
-                *stored |= DETECTORPROB;
-            }
-            if found & HIGH_CURVATURE != 0 {
-                *stored |= UNSTABLE;
-            }
+            *stored |= flags & DATAREJECT;
+            *stored |= if flags & SPIKE != 0 { DETECTORPROB } else { 0 };
+            *stored |= if flags & HIGH_CURVATURE != 0 { UNSTABLE } else { 0 };
         }
     }
 
     /// Split, fit, look for spikes and hits; again until nothing sticks out.
     fn search(&mut self, mode: Mode, params: &Params) -> Search {
-        let (mut hits, mut interval) = (0, 0);
-        loop {
-            if !self.split(mode, params) {
-                return Search::NoSamples;
-            }
-            // Nothing stuck out of the intervals before this one, and they have not changed.
-            let Some((found, sample, spike)) = self.find(interval, mode, params) else {
-                return Search::Settled;
-            };
-            interval = found;
+        if !self.split(mode, params) {
+            return Search::NoSamples;
+        }
+        let (mut hits, mut from) = (0, 0);
+        let known = self.hit.filter(|_| self.clean);
+        let mut found = known.map(|place| Found { interval: 0, place, spike: false });
+        // Nothing stuck out of the intervals before the last find, and they have not changed since.
+        while let Some(Found { interval, place, spike }) =
+            found.take().or_else(|| self.find(from, mode, params))
+        {
+            from = interval;
+            let sample = self.members[self.bounds[interval] + place];
+            self.clean = false;
             if spike {
                 self.dq[sample] |= SPIKE;
+                if !self.split(mode, params) {
+                    return Search::NoSamples;
+                }
                 continue;
             }
             hits += 1;
@@ -231,79 +254,88 @@ impl Scratch {
                 return Search::Unstable;
             }
             self.dq[sample] |= DATAREJECT;
+            self.cut(interval, place);
         }
+        Search::Settled
     }
 
     /// Cut the ramp into intervals that start at its hits; false if no sample is left.
     fn split(&mut self, mode: Mode, params: &Params) -> bool {
-        self.clear_samples();
         self.bounds.clear();
         self.bounds.push(0);
-        let (mut row, mut place) = (0, 0);
-        for u in 0..self.used.len() {
-            let k = self.used[u];
-            if self.excluded[k] {
-                continue;
-            }
+        self.samples.clear();
+        self.members.clear();
+        if self.clean {
+            self.samples.extend_from_slice(&self.ramp);
+            self.members.extend_from_slice(&self.used);
+        } else {
+            self.choose(mode, params);
+        }
+        self.bounds.push(self.members.len());
+        if self.members.is_empty() {
+            return false;
+        }
+        self.write_rows(0);
+        self.drop_last_hit();
+        true
+    }
+
+    /// Choose the samples that take part, and begin an interval at each hit.
+    fn choose(&mut self, mode: Mode, params: &Params) {
+        // The reference program keeps a spike in a lenient fit. Q12.
+        let bad = if params.parity { params.bad_dq } else { params.bad_dq | SPIKE };
+        for (sample, &k) in self.ramp.iter().zip(&self.used) {
             let flags = self.dq[k];
             let (good, hit) = match mode {
                 Mode::Strict => (flags == 0, flags == DATAREJECT),
-                Mode::Lenient => {
-                    // The reference program keeps a spike in the fit here. Q12.
-                    let bad = if params.parity { params.bad_dq } else { params.bad_dq | SPIKE };
-                    (flags & (bad | DATAREJECT) == 0, flags & DATAREJECT != 0)
-                }
+                Mode::Lenient => (flags & (bad | DATAREJECT) == 0, flags & DATAREJECT != 0),
             };
-            if !good && !hit {
+            if self.excluded[k] || !(good || hit) {
                 continue;
             }
             if hit {
                 self.bounds.push(self.members.len());
-                (row, place) = (row + 1, 0);
             }
-            self.rows[row * (self.nread + 1) + place] = flags;
-            place += 1;
-            self.push_sample(k);
+            self.samples.push(*sample);
+            self.members.push(k);
         }
-        let Some(&last) = self.members.last() else { return false };
-        if self.dq[last] == DATAREJECT {
-            // Hit in the last sample: there is no line after it. Its start closes the interval before.
-            self.members.pop();
-        } else {
+    }
+
+    /// Cut interval `i` at a hit found at one of its places, as splitting anew would.
+    fn cut(&mut self, i: usize, place: usize) {
+        self.bounds.insert(i + 1, self.bounds[i] + place);
+        if self.bounds.last() != Some(&self.members.len()) {
+            // A dropped hit is an interval again while rows are written.
             self.bounds.push(self.members.len());
         }
-        true
+        self.write_rows(i);
+        self.drop_last_hit();
     }
 
-    fn clear_samples(&mut self) {
-        self.members.clear();
-        self.x.clear();
-        self.y.clear();
-        self.s.clear();
-        self.terms.clear();
+    /// Set out the flags of the samples of intervals `from` on.
+    fn write_rows(&mut self, from: usize) {
+        let rows = self.rows.chunks_mut(self.nread + 1).zip(self.bounds.windows(2)).skip(from);
+        for (row, bounds) in rows {
+            for (stored, &k) in row.iter_mut().zip(&self.members[bounds[0]..bounds[1]]) {
+                *stored = self.dq[k];
+            }
+        }
     }
 
-    fn push_sample(&mut self, k: usize) {
-        let (x, y) = (self.time[k], self.sci[k]);
-        self.members.push(k);
-        self.x.push(x);
-        self.y.push(y);
-        self.s.push(self.err[k]);
-        self.terms.push(line::terms(x, y));
+    /// Hit in the last sample: there is no line after it. Its start closes the interval before.
+    fn drop_last_hit(&mut self) {
+        let last = self.members[self.members.len() - 1];
+        if self.dq[last] == DATAREJECT {
+            self.bounds.pop();
+        }
     }
 
     fn intervals(&self) -> usize {
         self.bounds.len() - 1
     }
 
-    fn samples(&self, i: usize) -> Samples<'_> {
-        let places = self.bounds[i]..self.bounds[i + 1];
-        Samples {
-            x: &self.x[places.clone()],
-            y: &self.y[places.clone()],
-            s: &self.s[places.clone()],
-            terms: &self.terms[places],
-        }
+    fn interval(&self, i: usize) -> &[Sample] {
+        &self.samples[self.bounds[i]..self.bounds[i + 1]]
     }
 
     /// Flags of the samples of interval `i`, and of the place after the last.
@@ -311,9 +343,8 @@ impl Scratch {
         &self.rows[i * (self.nread + 1)..(i + 1) * (self.nread + 1)]
     }
 
-    /// The first sample that sticks out of its interval's line, from interval `from` on: the interval, the
-    /// sample, and whether it is a spike.
-    fn find(&mut self, from: usize, mode: Mode, params: &Params) -> Option<(usize, usize, bool)> {
+    /// The first sample that sticks out of its interval's line, from interval `from` on.
+    fn find(&mut self, from: usize, mode: Mode, params: &Params) -> Option<Found> {
         let unusable = match mode {
             Mode::Strict => u16::MAX,
             Mode::Lenient => params.bad_dq,
@@ -328,12 +359,11 @@ impl Scratch {
             if quiet(residual, row, params) {
                 continue;
             }
-            let sample = |place: usize| self.members[self.bounds[i] + place];
             if let Some(place) = find_spike(residual, row, params.bad_dq) {
-                return Some((i, sample(place), true));
+                return Some(Found { interval: i, place, spike: true });
             }
             if let Some(place) = find_hit(residual, row, params) {
-                return Some((i, sample(place), false));
+                return Some(Found { interval: i, place, spike: false });
             }
         }
         None
@@ -341,17 +371,12 @@ impl Scratch {
 
     /// Residuals of interval `i` from its line, in sigma; 0 for samples that have an unusable flag.
     fn take_residuals(&mut self, i: usize, unusable: u16) {
-        let samples = self.samples(i);
+        let samples = &self.samples[self.bounds[i]..self.bounds[i + 1]];
         let line = line::fit_line(samples, &self.weights, 0);
-        let n = samples.x.len();
-        let Self { bounds, x, y, s, rows, residual, nread, .. } = self;
-        let places = bounds[i]..bounds[i + 1];
-        let (x, y, s) = (&x[places.clone()], &y[places.clone()], &s[places]);
-        let row = &rows[i * (*nread + 1)..][..n];
-        let residual = &mut residual[..n];
-        for j in 0..n {
-            let off = (y[j] - (line.intercept + line.slope * x[j])) / s[j];
-            residual[j] = if row[j] & unusable == 0 && s[j] != 0.0 { off } else { 0.0 };
+        let row = &self.rows[i * (self.nread + 1)..];
+        for ((residual, sample), flags) in self.residual.iter_mut().zip(samples).zip(row) {
+            let off = (sample.y() - (line.intercept + line.slope * sample.x())) / sample.s();
+            *residual = if flags & unusable == 0 && sample.s() != 0.0 { off } else { 0.0 };
         }
     }
 
@@ -360,25 +385,25 @@ impl Scratch {
         let (mut covered, mut weight, mut sum) = (0.0f32, 0.0f32, 0.0f32);
         let mut samp = 0;
         for i in 0..self.intervals() {
-            let samples = self.samples(i);
-            let Samples { x, y, s, .. } = samples;
-            let n = x.len();
+            let samples = self.interval(i);
+            let n = samples.len();
             samp += if i == 0 { n as i16 + 1 } else { n as i16 - 1 };
             if n > 1 {
                 if i == 0 {
                     covered += self.time_before(i);
                 }
-                covered += x[n - 1] - x[0];
-                let dark = x[n - 1] * self.weights.dark - x[0] * self.weights.dark;
-                let (line, error) = line::fit_weighted(samples, &self.weights, dark);
+                let (start, end) = (samples[0].x(), samples[n - 1].x());
+                covered += end - start;
+                let dark = end * self.weights.dark - start * self.weights.dark;
+                let (slope, error) = line::fit_slope(samples, &self.weights, dark);
                 let variance = error * error;
                 if variance != 0.0 {
                     weight = (f64::from(weight) + 1.0 / f64::from(variance)) as f32;
-                    sum += line.slope / variance;
+                    sum += slope / variance;
                 }
             } else if n == 1 && self.row(i)[0] & DATAREJECT == 0 {
-                let slope = y[0] / x[0];
-                let error = s[0] / x[0];
+                let slope = samples[0].y() / samples[0].x();
+                let error = samples[0].s() / samples[0].x();
                 covered += self.time_before(i);
                 let variance = error * error;
                 if variance != 0.0 {
@@ -404,27 +429,26 @@ impl Scratch {
 
     /// Rate between the first and the last usable sample, where no line could be trusted.
     fn two_points(&self, params: &Params) -> Solved {
-        let usable = |k: &usize| !self.excluded[*k];
-        let found = self.used.iter().copied().filter(usable).find(|&k| self.dq[k] & params.bad_dq == 0);
+        let usable = self.used.iter().zip(&self.ramp).filter(|&(&k, _)| !self.excluded[k]);
+        let mut samples = usable.map(|(&k, sample)| (self.dq[k], sample));
         // Where all samples are bad, none is clean either.
-        let Some(first) = found else { return Solved::default() };
-        // The first sample may be counted twice: the reference program does. Q15.
-        let (mut last, mut samp) = (first, 1);
-        for k in (first..self.nread).filter(usable) {
-            if self.dq[k] == 0 {
-                last = k;
-                samp += 1;
-            }
-        }
-        if last == first {
+        let Some((flags, first)) = samples.find(|(flags, _)| flags & params.bad_dq == 0) else {
             return Solved::default();
+        };
+        // The first sample may be counted twice: the reference program does. Q15.
+        let mut samp = if flags == 0 { 2 } else { 1 };
+        let mut last = None;
+        for (_, sample) in samples.filter(|&(flags, _)| flags == 0) {
+            last = Some(sample);
+            samp += 1;
         }
-        let span = self.time[last] - self.time[first];
-        let (e0, e1) = (self.err[first], self.err[last]);
+        let Some(last) = last else { return Solved::default() };
+        let span = last.x() - first.x();
+        let (e0, e1) = (first.s(), last.s());
         // The reference program subtracts the errors, which can leave none, or less. Q16.
         let noise = if params.parity { e1 - e0 } else { (e0 * e0 + e1 * e1).sqrt() };
         Solved {
-            rate: (self.sci[last] - self.sci[first]) / span,
+            rate: (last.y() - first.y()) / span,
             err: noise / span,
             samp,
             time: span,
