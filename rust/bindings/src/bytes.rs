@@ -1,4 +1,3 @@
-use crate::enter::enter;
 use numpy::PyReadwriteArray1;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -9,11 +8,13 @@ use upramp_kernels::bytes;
 pub fn swap_big_endian(py: Python<'_>, words: &Bound<'_, PyAny>) -> PyResult<()> {
     if let Ok(mut words) = words.extract::<PyReadwriteArray1<'_, u32>>() {
         let slice = words.as_slice_mut()?;
-        return enter(py, || Ok(bytes::swap_big_endian(slice)));
+        py.detach(|| bytes::swap_big_endian(slice));
+        return Ok(());
     }
     if let Ok(mut words) = words.extract::<PyReadwriteArray1<'_, u16>>() {
         let slice = words.as_slice_mut()?;
-        return enter(py, || Ok(bytes::swap_big_endian(slice)));
+        py.detach(|| bytes::swap_big_endian(slice));
+        return Ok(());
     }
     Err(PyTypeError::new_err("words must be a writable 1-d array of uint16 or uint32"))
 }

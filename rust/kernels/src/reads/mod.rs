@@ -34,21 +34,47 @@ pub fn read_stats(
         return Err(Error::Shape { name: "mask", got: vec![masked.len()], expected: vec![ny, nx] });
     }
     let region = Region::new(selection.region.y.clone(), selection.region.x.clone(), [ny, nx])?;
-    Ok(par::map(nread, threads, |read| {
-        let plane = cube.plane(read);
-        let flags = dq.map(|dq| dq.plane(read));
-        // One compact copy of the chosen pixels: clipping then walks over them several times.
-        let mut chosen = Vec::with_capacity(region.y.len() * region.x.len());
-        for y in region.y.clone() {
-            let row = y * nx + region.x.start..y * nx + region.x.end;
-            chosen.extend(row.filter_map(|p| {
-                let good = flags.is_none_or(|flags| flags[p] & selection.bad_dq == 0)
-                    && selection.masked.is_none_or(|masked| !masked[p]);
-                good.then_some(plane[p])
-            }));
+    let mut found = vec![None; nread];
+    par::for_each(found.iter_mut().enumerate(), threads, Vec::new, |chosen, (read, found)| {
+        choose(cube.plane(read), dq.map(|dq| dq.plane(read)), selection, &region, nx, chosen);
+        *found = Some(statistics(chosen, selection.clip));
+    });
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Copy the chosen pixels of a read side by side: statistics walk over them several times.
+fn choose(
+    plane: &[f32],
+    flags: Option<&[u16]>,
+    selection: &Selection<'_>,
+    region: &Region,
+    nx: usize,
+    chosen: &mut Vec<f32>,
+) {
+    let width = region.x.len();
+    let mut good = vec![true; width];
+    let mut count = 0;
+    chosen.resize(region.y.len() * width, 0.0);
+    for y in region.y.clone() {
+        let row = y * nx + region.x.start..y * nx + region.x.end;
+        good.fill(true);
+        if let Some(flags) = flags {
+            for (good, flags) in good.iter_mut().zip(&flags[row.clone()]) {
+                *good = flags & selection.bad_dq == 0;
+            }
         }
-        statistics(|| chosen.iter().copied(), selection.clip)
-    }))
+        if let Some(masked) = selection.masked {
+            for (good, masked) in good.iter_mut().zip(&masked[row.clone()]) {
+                *good &= !masked;
+            }
+        }
+        for (&value, &good) in plane[row].iter().zip(&good) {
+            // Written always, kept if the place moves on: no branch to mispredict.
+            chosen[count] = value;
+            count += usize::from(good);
+        }
+    }
+    chosen.truncate(count);
 }
 
 #[cfg(test)]
