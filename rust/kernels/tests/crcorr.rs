@@ -49,13 +49,16 @@ enum Path {
 
 /// The same bits, NaN included.
 fn same(a: &Fit, b: &Fit) -> bool {
-    let bits = |values: &[f32]| {
-        values.iter().map(|v| if v.is_nan() { u32::MAX } else { v.to_bits() }).collect::<Vec<_>>()
-    };
-    bits(&a.rate) == bits(&b.rate)
-        && bits(&a.err) == bits(&b.err)
-        && bits(&a.time) == bits(&b.time)
+    let numbers =
+        |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| same_number(a, b));
+    numbers(&a.rate, &b.rate)
+        && numbers(&a.err, &b.err)
+        && numbers(&a.time, &b.time)
         && (&a.dq, &a.samp, &a.read_dq, a.unstable) == (&b.dq, &b.samp, &b.read_dq, b.unstable)
+}
+
+fn same_number(a: f32, b: f32) -> bool {
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
 }
 
 /// A small generator, so that one seed makes a whole cube.
@@ -78,7 +81,8 @@ impl Random {
 
 fn make(seed: u64, nread: usize, rate: bool, parity: bool, masks: bool) -> Ramps {
     let mut random = Random(seed);
-    let shape = [nread, 11, 37];
+    // Narrower than a block, and more than two blocks with a broken last.
+    let shape = [nread, 11, [37, 300][random.below(2)]];
     let size = shape[1] * shape[2];
     let mut times = vec![0.0f32];
     for _ in 1..nread {
@@ -86,7 +90,7 @@ fn make(seed: u64, nread: usize, rate: bool, parity: bool, masks: bool) -> Ramps
     }
     let (mut sci, mut err) = (vec![0.0; nread * size], vec![0.0; nread * size]);
     let mut dq = vec![0u16; nread * size];
-    let flags = [1u16, 4, 16, 32, 256, 512, 1024, 2048, 8192];
+    let flags = [1u16, 4, 16, 32, 256, 512, 1024, 2048, 8192, 16384];
     for p in 0..size {
         let level = if random.next() < 0.1 { 300.0 } else { 2.0 } * random.next();
         let step =
@@ -161,32 +165,54 @@ proptest! {
         for (row, y) in region.y.clone().enumerate() {
             for (column, x) in region.x.clone().enumerate() {
                 let (p, q) = (y * nx + x, row * region.x.len() + column);
-                let rates = [whole.rate[p], part.rate[q]];
-                prop_assert!(rates[0].to_bits() == rates[1].to_bits() || rates.iter().all(|rate| rate.is_nan()));
+                prop_assert!(same_number(whole.rate[p], part.rate[q]));
+                prop_assert!(same_number(whole.err[p], part.err[q]));
+                prop_assert!(same_number(whole.time[p], part.time[q]));
                 prop_assert_eq!((whole.dq[p], whole.samp[p]), (part.dq[q], part.samp[q]));
             }
+        }
+        // The reads' flags have the whole frame: fitted inside, passed on outside.
+        for (at, flags) in part.read_dq.iter().enumerate() {
+            let inside = region.y.contains(&(at / nx % ny)) && region.x.contains(&(at % nx));
+            prop_assert_eq!(*flags, if inside { whole.read_dq[at] } else { ramps.dq[at] });
         }
     }
 
     #[test]
-    fn excluded_reads_have_no_influence(seed in any::<u64>(), rate in any::<bool>(), parity in any::<bool>()) {
+    fn excluded_reads_have_no_influence(
+        seed in any::<u64>(), rate in any::<bool>(), parity in any::<bool>(),
+        wild in prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(0.0f32), -1e30f32..1e30]) {
+        const OUT: [usize; 3] = [3, 4, 8];
         let mut ramps = make(seed, 12, rate, parity, false);
-        // The first read decides on rescue by the zeroth, so it stays.
-        for r in [3, 4, 8] {
-            ramps.excluded[r] = true;
-        }
-        // Flags that are stored for the reads themselves spread to later ones and are not the mask's business.
-        ramps.dq.iter_mut().for_each(|flags| *flags &= !(8192 | 1024 | 4 | 32));
+        OUT.iter().for_each(|&r| ramps.excluded[r] = true);
+        // A hit found earlier spreads to later reads, and 4 or 32 of one read alone are those of a fit: such
+        // flags concern the whole ramp, whichever read carries them.
+        ramps.dq.iter_mut().for_each(|flags| *flags &= !(16384 | 8192 | 1024 | 4 | 32));
         let before = ramps.fit(1);
         let size = ramps.shape[1] * ramps.shape[2];
-        for r in [3, 4, 8] {
-            ramps.sci[r * size..(r + 1) * size].fill(1e7);
-            ramps.dq[r * size..(r + 1) * size].iter_mut().for_each(|flags| *flags |= 512);
+        for p in OUT.iter().flat_map(|r| r * size..(r + 1) * size) {
+            (ramps.sci[p], ramps.err[p]) = (wild, -wild);
+            ramps.dq[p] ^= 512 | 256 | 16;
         }
         let after = ramps.fit(1);
+        let flags = |fit: &Fit, r: usize| fit.read_dq[r * size..(r + 1) * size].to_vec();
+        for r in (0..12).filter(|r| !OUT.contains(r)) {
+            prop_assert_eq!(flags(&before, r), flags(&after, r));
+        }
         let stripped = |fit: Fit| Fit { read_dq: vec![], ..fit };
         let equal = same(&stripped(before), &stripped(after));
         prop_assert!(equal);
+    }
+
+    #[test]
+    fn hits_of_an_earlier_fit_are_cleared_first(ramps in ramps(), seed in any::<u64>()) {
+        let mut ramps = ramps;
+        ramps.params.parity = false;
+        ramps.dq.iter_mut().for_each(|flags| *flags &= !8192);
+        let fresh = ramps.fit(1);
+        let mut random = Random(seed);
+        ramps.dq.iter_mut().for_each(|flags| *flags |= if random.next() < 0.2 { 8192 } else { 0 });
+        prop_assert!(same(&fresh, &ramps.fit(1)));
     }
 
     #[test]
@@ -200,8 +226,7 @@ proptest! {
         let again = ramps.fit(1);
         for p in 0..size {
             let everywhere = (0..10).all(|r| fresh.read_dq[r * size + p] & 32 != 0);
-            prop_assert!(everywhere || fresh.rate[p].to_bits() == again.rate[p].to_bits()
-                || (fresh.rate[p].is_nan() && again.rate[p].is_nan()));
+            prop_assert!(everywhere || same_number(fresh.rate[p], again.rate[p]));
         }
     }
 }

@@ -48,10 +48,31 @@ pub fn statistics(values: &mut Vec<f32>, clip: Option<Clip>) -> Statistics {
 
 /// Keep the values from `low` to `high`.
 fn keep(values: &mut Vec<f32>, low: f64, high: f64) {
-    let inside = |value: f32| (f64::from(value) >= low) & (f64::from(value) <= high);
-    let count: usize = values.chunks(1024).map(|run| run.iter().filter(|&&v| inside(v)).count()).sum();
-    if count < values.len() {
-        values.retain(|&value| inside(value));
+    let inside = Inside { values, low, high };
+    if simd::run(inside) < values.len() {
+        values.retain(|&value| is_between(value, low, high));
+    }
+}
+
+#[inline(always)]
+fn is_between(value: f32, low: f64, high: f64) -> bool {
+    (f64::from(value) >= low) & (f64::from(value) <= high)
+}
+
+/// The number of values from `low` to `high`.
+struct Inside<'a> {
+    values: &'a [f32],
+    low: f64,
+    high: f64,
+}
+
+impl simd::Loop for Inside<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run(self) -> usize {
+        let Self { values, low, high } = self;
+        values.iter().map(|&value| usize::from(is_between(value, low, high))).sum()
     }
 }
 
@@ -116,6 +137,6 @@ mod tests {
 
     #[test]
     fn nothing_gives_nan() {
-        assert!(statistics(std::iter::empty, None).median.is_nan());
+        assert!(statistics(&mut Vec::new(), None).median.is_nan());
     }
 }

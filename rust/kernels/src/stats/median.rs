@@ -48,8 +48,7 @@ pub fn median(values: &[f32]) -> Option<f64> {
 fn guess(values: &[f32]) -> Option<[f32; 2]> {
     // An odd step does not fall in step with the columns of an image.
     let step = (values.len() / SAMPLE) | 1;
-    let mut sample: Vec<f32> =
-        values.iter().copied().step_by(step).filter(|value| !value.is_nan()).collect();
+    let mut sample: Vec<f32> = values.iter().copied().step_by(step).filter(|value| !value.is_nan()).collect();
     let middle = sample.len() / 2;
     let margin = (MARGIN * 0.5 * (sample.len() as f64).sqrt()) as usize;
     if margin >= middle {
