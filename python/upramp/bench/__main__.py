@@ -149,8 +149,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m upramp.bench", description=__doc__)
     parser.add_argument("--size", type=int, default=1014, help="light-sensitive pixels a side (default 1014)")
     parser.add_argument("--repeats", type=int, default=9, help="runs a line (default 9)")
+    parser.add_argument("--samp-seq", default="SPARS100", help="longer: more cosmic rays (default SPARS100)")
     args = parser.parse_args()
-    simulation = simulate(Exposure(size=args.size, samp_seq="SPARS25"), Scene(helium=1.0))
+    simulation = simulate(Exposure(size=args.size, samp_seq=args.samp_seq), Scene())
     for threads in sorted({1, count_threads(None)}):
         bench_fit(simulation, threads, args.repeats)
         bench_levels(simulation, threads, args.repeats)

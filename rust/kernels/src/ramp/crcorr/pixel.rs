@@ -509,3 +509,61 @@ fn find_hit(residual: &[f32], row: &[u16], params: &Params) -> Option<usize> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::Cube;
+    use proptest::prelude::*;
+
+    const NREAD: usize = 14;
+
+    /// Samples of one pixel with steps (up or down, also on the last reads), spikes and flags.
+    fn pixel() -> impl Strategy<Value = (Vec<f32>, Vec<u16>)> {
+        let step = prop_oneof![3 => Just(0.0f32), 1 => -900.0f32..900.0];
+        let sample = (step, prop_oneof![9 => Just(0.0f32), 1 => 0.0f32..500.0], -9.0f32..9.0);
+        let flags = prop_oneof![20 => Just(0u16), 1 => Just(16u16), 1 => Just(256u16), 1 => Just(8192u16)];
+        let samples = prop::collection::vec(sample, NREAD);
+        (samples, prop::collection::vec(flags, NREAD)).prop_map(|(samples, flags)| {
+            let mut sum = 0.0;
+            let signal = samples.iter().map(|(step, spike, noise)| {
+                sum += step + 20.0;
+                sum + spike + noise
+            });
+            (signal.collect(), flags)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_settled_search_would_find_nothing_anew(
+            (sci, dq) in pixel(), parity in any::<bool>(), crsigma in 3.0f32..9.0) {
+            let times: Vec<f32> = (0..NREAD).map(|r| 25.0 * r as f32).collect();
+            let shape = [NREAD, 1, 1];
+            let reads = Reads {
+                sci: Cube::new("sci", &sci, shape).unwrap(),
+                err: Cube::new("err", &[9.0; NREAD], shape).unwrap(),
+                dq: Cube::new("dq", &dq, shape).unwrap(),
+                times: Times::PerRead(&times),
+                excluded: &[false; NREAD],
+                to_dn: None,
+            };
+            let params = Params {
+                crsigma, bad_dq: 256, gain: 2.35, rate: false, zeroth_rescue: false, zeroth_time: 2.9, parity,
+            };
+            let plan = block::Plan::new(&reads, &params);
+            let mut block = plan.scratch();
+            plan.solve(&reads, &params, 0, 1, &mut block);
+            let mut ramp = Scratch::new(&reads, &params);
+            for mode in [Mode::Strict, Mode::Lenient] {
+                ramp.load(&reads, &params, 0, &block, 0);
+                if ramp.search(mode, &params) == Search::Settled {
+                    let (bounds, rows) = (ramp.bounds.clone(), ramp.rows.clone());
+                    prop_assert!(ramp.split(mode, &params));
+                    prop_assert_eq!((bounds, rows), (ramp.bounds.clone(), ramp.rows.clone()));
+                    prop_assert!(ramp.find(0, mode, &params).is_none());
+                }
+            }
+        }
+    }
+}
