@@ -238,3 +238,16 @@ def test_nan_samples_are_left_out(ima: Path) -> None:
         assert fit.samp[y, x] <= clean.samp[y, x]
     changed = fit.rate != clean.rate
     assert np.argwhere(changed).tolist() in ([[15, 25], [16, 26]], [[15, 25]], [[16, 26]])
+
+
+def test_two_inputs_of_one_name_are_refused(
+    ima: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other" / ima.name
+    other.parent.mkdir()
+    shutil.copy(ima, other)
+    out = tmp_path / "out"
+    out.mkdir()
+    assert main(["fix", str(ima), str(other), "-o", str(out), "--jobs", "2", "--overwrite"]) == 2
+    assert "would both be written to" in capsys.readouterr().err
+    assert not list(out.iterdir())

@@ -54,6 +54,20 @@ def test_reentry_before_the_flat_field_equals_a_single_pass(shared: Path, tmp_pa
     assert differences(done.flt, golden / "s64_nominal" / "isim01aaq_flt.fits.gz") == {}
 
 
+def test_each_step_is_told_once_and_the_unit_is_that_of_a_rate(shared: Path, tmp_path: Path) -> None:
+    """calwf3 tells of UNITCORR twice in the FLT."""
+    from astropy.io import fits
+
+    golden = shared / "golden" / "wf3ir"
+    source = golden / "s64_reentry_nounit" / "isim01aaq_ima.fits.gz"
+    done = upramp.calibrate_file(source, tmp_path, refs=Refs(golden / "refs_s64"))
+    with fits.open(done.flt) as flt:
+        told = list(flt[0].header["HISTORY"])
+        for step in ("UNITCORR complete.", "CRCORR complete.", "FLATCORR complete ..."):
+            assert told.count(step) == 1
+        assert flt["SCI"].header["BUNIT"] == flt["ERR"].header["BUNIT"] == "ELECTRONS/S"
+
+
 @pytest.mark.parametrize(("with_refs", "tolerance"), [(True, 1e-6), (False, 0.01)])
 def test_errors_of_a_refit_in_electrons_are_those_of_a_single_pass(
     shared: Path, with_refs: bool, tolerance: float

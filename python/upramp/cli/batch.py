@@ -103,6 +103,7 @@ def run_batch(args: argparse.Namespace, task: Callable[[Path, int], Outcome]) ->
     """
     if args.jobs < 1:
         raise ValueError(f"--jobs is {args.jobs}, expected a positive number")
+    _check_names(args.files, args.output)
     todo = [path for path in args.files if not (args.resume and _done(path, args.output))]
     for path in args.files:
         if path not in todo:
@@ -141,6 +142,18 @@ def run_batch(args: argparse.Namespace, task: Callable[[Path, int], Outcome]) ->
         for path, error in failures:
             complain(f"failed: {path}: {describe(error)}")
     return 6 if failures else 0
+
+
+def _check_names(files: list[Path], directory: Path) -> None:
+    """Refuse two inputs that would be written to the same products: one of them would be lost."""
+    taken: dict[Path, Path] = {}
+    for path in files:
+        product = product_names(path, directory)[0]
+        if product in taken:
+            raise ValueError(
+                f"{taken[product]} and {path} would both be written to {product}; run them apart"
+            )
+        taken[product] = path
 
 
 def _done(path: Path, directory: Path) -> bool:
