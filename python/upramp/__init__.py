@@ -10,13 +10,14 @@
 from __future__ import annotations
 
 from upramp._arrays import __version__
-from upramp.exceptions import InputError, OutputError, ReferenceFileError, UprampError
+from upramp.exceptions import InputError, NetworkError, OutputError, ReferenceFileError, UprampError
 from upramp.tvb.compare import Comparison, compare
 from upramp.tvb.fix import fix_file
 from upramp.tvb.flatten import Flattened, flatten_ramp
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.files import Outcome, calibrate_file
 from upramp.wfc3ir.fit import Fit, fit_ramp
+from upramp.wfc3ir.pipeline import calibrate
 from upramp.wfc3ir.products import write_flt, write_ima
 from upramp.wfc3ir.references import Refs
 from upramp.wfc3ir.tables import inventory, sample_table
@@ -26,6 +27,7 @@ __all__ = [
     "Fit",
     "Flattened",
     "InputError",
+    "NetworkError",
     "Outcome",
     "OutputError",
     "Ramp",
@@ -33,6 +35,7 @@ __all__ = [
     "Refs",
     "UprampError",
     "__version__",
+    "calibrate",
     "calibrate_file",
     "compare",
     "fit_ramp",

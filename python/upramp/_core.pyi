@@ -5,12 +5,14 @@ from numpy.typing import NDArray
 
 __all__ = [
     "__version__",
+    "calibrate_reads",
     "divide_flat",
     "fit_crcorr",
+    "good_mean",
     "good_pixels",
     "read_stats",
+    "reference_levels",
     "swap_big_endian",
-    "to_rate",
 ]
 
 __version__: str
@@ -35,22 +37,36 @@ class _CrcorrParams(Protocol):
     def parity(self) -> bool: ...
 
 def swap_big_endian(words: NDArray[Any]) -> None: ...
-def to_rate(
+def calibrate_reads(
     sci: NDArray[np.float32],
     err: NDArray[np.float32],
-    time: NDArray[np.float32],
-    zeroth_time: float | None,
+    dq: NDArray[np.uint16],
     region: _Bounds,
+    *,
+    bad_pixels: NDArray[np.uint16] | None,
+    zero_signal: bool,
+    levels: NDArray[np.float32] | None,
+    zero_offset: bool,
+    noise: list[bool],
+    amps: tuple[list[float], list[float], tuple[int, int]],
+    linearity: Any,
+    linearize: bool,
+    darks: Any,
+    times: tuple[float, list[NDArray[np.float32]]] | None,
+    threads: int,
 ) -> None: ...
+def reference_levels(
+    sci: NDArray[np.float32], region: _Bounds, columns: list[list[int]], threads: int
+) -> list[float]: ...
 def divide_flat(
     sci: NDArray[np.float32],
     err: NDArray[np.float32],
     dq: NDArray[np.uint16],
-    flat_sci: NDArray[np.float32],
-    flat_err: NDArray[np.float32],
-    flat_dq: NDArray[np.uint16],
+    flat: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint16]],
+    at: tuple[int, int],
     gain: float,
     region: _Bounds,
+    threads: int,
 ) -> None: ...
 def good_pixels(
     sci: NDArray[np.float32],
@@ -58,7 +74,9 @@ def good_pixels(
     dq: NDArray[np.uint16],
     flags: int,
     region: _Bounds,
-) -> tuple[int, _Summary, _Summary, _Summary]: ...
+    threads: int,
+) -> list[tuple[int, _Summary, _Summary, _Summary]]: ...
+def good_mean(sci: NDArray[np.float32], dq: NDArray[np.uint16], flags: int, region: _Bounds) -> float: ...
 def read_stats(
     cube: NDArray[np.float32],
     dq: NDArray[np.uint16] | None,

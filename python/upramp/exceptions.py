@@ -5,7 +5,7 @@ Bad arguments of a Python call stay :class:`ValueError` and :class:`TypeError`.
 
 from __future__ import annotations
 
-__all__ = ["InputError", "OutputError", "ReferenceFileError", "UprampError"]
+__all__ = ["InputError", "NetworkError", "OutputError", "ReferenceFileError", "UprampError"]
 
 
 class UprampError(Exception):
@@ -30,3 +30,9 @@ class OutputError(UprampError, FileExistsError):
     """An output cannot be placed: it exists, or its directory is missing or read-only."""
 
     exit_code = 2
+
+
+class NetworkError(UprampError, OSError):
+    """A server or an archive cannot be reached, or does not give what was asked for."""
+
+    exit_code = 5

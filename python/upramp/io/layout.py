@@ -201,6 +201,21 @@ class FitsReader:
                 f"{self.path}[{unit.label}]: truncated: {target.nbytes} bytes expected, {got} read"
             )
 
+    def columns(self, index: int = 1) -> dict[str, NDArray[Any]]:
+        """Columns of a binary table, by name.
+
+        Parameters
+        ----------
+        index : int, optional
+            Position in `extensions`.
+        """
+        unit = self.extensions[index]
+        self._stream.seek(unit.offset)
+        stored = unit.header.tostring().encode("ascii") + self._stream.read(-(-unit.nbytes // BLOCK) * BLOCK)
+        data = fits.BinTableHDU.fromstring(stored).data
+        # Column by column: only so are logical and text values converted.
+        return {name: np.array(data[name]) for name in data.names}
+
     def rows(self, index: int = 1) -> list[dict[str, Any]]:
         """Rows of a binary table, as dictionaries from column name to value.
 
@@ -209,11 +224,7 @@ class FitsReader:
         index : int, optional
             Position in `extensions`.
         """
-        self._stream.seek(0)
-        with fits.open(self._stream, memmap=False) as hdus:
-            data = hdus[index].data
-            # Column by column: only so are logical and text values converted.
-            columns = {name: data[name].tolist() for name in data.names}
+        columns = {name: values.tolist() for name, values in self.columns(index).items()}
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 

@@ -16,17 +16,21 @@ from numpy.typing import ArrayLike, NDArray
 from upramp._arrays import __version__
 from upramp.exceptions import InputError, OutputError
 from upramp.io import check_output, table_bytes
+from upramp.wfc3ir.calibration import gather, prepare
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.fit import Fit
-from upramp.wfc3ir.pipeline import Calibrated, finish, steps_to_do
+from upramp.wfc3ir.pipeline import Calibrated, finish
 from upramp.wfc3ir.products import Cards, product_names, write_flt, write_ima
-from upramp.wfc3ir.references import Refs
+from upramp.wfc3ir.references import Cache, Refs
+from upramp.wfc3ir.steps import steps_to_do
 
 __all__ = ["Correction", "FileOptions", "Outcome", "calibrate_file"]
 
 log = logging.getLogger(__name__)
 
 UNSTABLE, DATAREJECT = 32, 8192
+SMALL_CACHE = 1 << 25
+"""Bytes of decoded references kept where no other exposure will want them: the tables, not the images."""
 SUSPICIOUS_UNSTABLE = 0.02
 """Fraction of unstable pixels that no good exposure has: the detector's own are below 1 %."""
 
@@ -71,7 +75,7 @@ class Outcome:
     ima, flt : Path
         Products written.
     seconds : dict of str to float
-        Wall time spent to read, compute and write.
+        Wall time spent to read, to find and read the references, to compute and to write.
     level : (nread,) ndarray of float64 or None
         Background rate of every read before a correction.
     hit_fraction : float
@@ -111,17 +115,18 @@ def calibrate_file(
     parity: bool = False,
     overwrite: bool = False,
     threads: int | None = None,
+    names: tuple[Path, Path] | None = None,
 ) -> Outcome:
-    """Do the last calibration steps of an IMA and write IMA and FLT.
+    """Calibrate a RAW or an IMA from where its switches say it stands, and write IMA and FLT.
 
     Parameters
     ----------
     path : path-like
-        IMA file, plain or compressed; it is not changed.
+        RAW or IMA file, plain or compressed; it is not changed.
     directory : path-like, optional
         Where the IMA and FLT are written.
     only, omit : sequence of str, optional
-        See :func:`upramp.wfc3ir.pipeline.steps_to_do`.
+        See :func:`upramp.wfc3ir.steps.steps_to_do`.
     correct : callable, optional
         Correction of the reads before the fit; with it the ramp is fitted whatever the header says.
     refs, crsigma, exclude : optional
@@ -135,39 +140,54 @@ def calibrate_file(
         Whether existing products may be replaced; the input never is.
     threads : int, optional
         Number of threads.
+    names : (Path, Path), optional
+        IMA and FLT to write instead of those that `path` and `directory` make.
 
     Returns
     -------
     Outcome
+
+    Raises
+    ------
+    ReferenceFileError
+        Lists every reference file that is missing or does not fit; nothing has been written.
     """
     clock = [time.perf_counter()]
-    ima, flt = _products(Path(path), directory, overwrite=overwrite)
+    ima, flt = _products(Path(path), names or product_names(Path(path), directory), overwrite=overwrite)
     untouched = _read(path, clear_dq)
     clock.append(time.perf_counter())
-    refs = refs or Refs()
+    refs = refs or Refs(cache=Cache(SMALL_CACHE))
     steps = steps_to_do(untouched, only, omit, require=() if correct is None else ("CRCORR",))
     if not steps:
         raise InputError(f"{path}: nothing to do: no calibration switch is PERFORM (choose with --only)")
+    needs = gather(untouched, refs, steps, parity=parity)
+    clock.append(time.perf_counter())
+    prepared = prepare(untouched, needs, steps, parity=parity, threads=threads)
+    # The largest reference by far; unless shared, its memory is wanted for the fit.
+    needs.dark = None
+    untouched = prepared.ramp
     correction = correct(untouched, refs) if correct is not None else None
     done = finish(
         untouched if correction is None else correction.ramp,
         steps,
         refs=refs,
+        needs=needs,
         crsigma=crsigma,
         exclude=exclude,
         untouched=untouched,
         parity=parity,
         threads=threads,
     )
+    done = done._replace(cards={**prepared.cards, **done.cards}, history=(*prepared.history, *done.history))
     clock.append(time.perf_counter())
-    _write(done, correction, ima, flt, overwrite=overwrite)
+    _write(done, correction, ima, flt, overwrite=overwrite, threads=threads)
     clock.append(time.perf_counter())
     median, noise = _sky(done.fit)
     y, x = done.ramp.border
     return Outcome(
         ima=ima,
         flt=flt,
-        seconds=dict(zip(("read", "compute", "write"), np.diff(clock).tolist(), strict=True)),
+        seconds=dict(zip(("read", "references", "compute", "write"), np.diff(clock).tolist(), strict=True)),
         level=None if correction is None else correction.level,
         hit_fraction=float(np.mean(done.fit.read_dq[-1][y, x] & DATAREJECT != 0)),
         unstable=done.fit.unstable,
@@ -177,9 +197,8 @@ def calibrate_file(
     )
 
 
-def _products(path: Path, directory: str | os.PathLike[str], *, overwrite: bool) -> tuple[Path, Path]:
+def _products(path: Path, names: tuple[Path, Path], *, overwrite: bool) -> tuple[Path, Path]:
     """Names of the products, after making sure that they can be written and are not the input."""
-    names = product_names(path, directory)
     for name in names:
         if name.exists() and path.exists() and name.samefile(path):
             raise OutputError(f"{name}: would replace the input; choose another output directory (-o)")
@@ -207,7 +226,15 @@ def _read(path: str | os.PathLike[str], clear_dq: int) -> Ramp:
     return ramp
 
 
-def _write(done: Calibrated, correction: Correction | None, ima: Path, flt: Path, *, overwrite: bool) -> None:
+def _write(
+    done: Calibrated,
+    correction: Correction | None,
+    ima: Path,
+    flt: Path,
+    *,
+    overwrite: bool,
+    threads: int | None,
+) -> None:
     steps = ", ".join(name for name in done.cards if name.endswith("CORR"))
     cards = {**done.cards, "UPRVERS": (__version__, "upramp version")}
     history = (f"upramp {__version__}: {steps}", *done.history)
@@ -220,6 +247,7 @@ def _write(done: Calibrated, correction: Correction | None, ima: Path, flt: Path
         ima,
         done.ramp,
         read_dq=done.fit.read_dq,
+        threads=threads,
         cards=cards,
         history=history,
         tables=tables,

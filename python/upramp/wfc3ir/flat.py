@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upramp.exceptions import ReferenceFileError
-from upramp.io import FitsReader, fits
 from upramp.wfc3ir.exposure import BORDER, Ramp
+from upramp.wfc3ir.reference_files import Reference, check_fit, load_images, offset, plane
 from upramp.wfc3ir.references import Amplifiers, Refs
 
 __all__ = ["Flat", "flat_from_errors", "read_flat", "response"]
@@ -35,8 +34,8 @@ class Flat(NamedTuple):
     """HISTORY lines that name the files."""
 
 
-def read_flat(ramp: Ramp, refs: Refs) -> Flat | None:
-    """Product of the flats that the header names; None if none is at hand.
+def read_flat(ramp: Ramp, refs: Refs, *, parity: bool = False) -> Flat | None:
+    """Product of the flats that the header names; None if none is at hand, or all only hold a place.
 
     Parameters
     ----------
@@ -44,6 +43,8 @@ def read_flat(ramp: Ramp, refs: Refs) -> Flat | None:
         Exposure; its LTV tell which section of the flat it sees.
     refs : Refs
         Where to look for PFLTFILE and DFLTFILE.
+    parity : bool, optional
+        See :func:`upramp.wfc3ir.reference_files.check_fit`.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def read_flat(ramp: Ramp, refs: Refs) -> Flat | None:
     """
     if refs.find(ramp, "LFLTFILE") is not None:
         raise ReferenceFileError(f"{ramp.path}: LFLTFILE is not supported; set it to N/A")
-    flats = [_read(ramp, path) for key in ("PFLTFILE", "DFLTFILE") if (path := refs.find(ramp, key))]
+    flats = [_read(ramp, refs, key, parity=parity) for key in ("PFLTFILE", "DFLTFILE")]
     usable = [flat for flat in flats if flat is not None]
     if not usable:
         return None
@@ -69,54 +70,23 @@ def read_flat(ramp: Ramp, refs: Refs) -> Flat | None:
     return product
 
 
-def _read(ramp: Ramp, path: Path) -> Flat | None:
-    with FitsReader(path) as reader:
-        primary = reader.extensions[0].header
-        if str(primary.get("PEDIGREE", "")).strip().upper().startswith("DUMMY"):
-            return None
-        for keyword in ("DETECTOR", "FILTER"):
-            got, own = (str(header.get(keyword, "")).strip() for header in (primary, ramp.primary))
-            if got != own and got != "ANY":
-                raise ReferenceFileError(
-                    f"{path}: {keyword} is {got!r}, the exposure {ramp.path} has {own!r}"
-                )
-        history = [f"  reference image {path.name}"]
-        history += [f"    {str(primary[key]).strip()}" for key in ("PEDIGREE", "DESCRIP") if primary.get(key)]
-        planes = {}
-        for name, dtype in (("SCI", np.float32), ("ERR", np.float32), ("DQ", np.uint16)):
-            index = next(
-                (
-                    i
-                    for i, unit in enumerate(reader.extensions)
-                    if unit.header.get("EXTNAME", "").strip() == name
-                ),
-                None,
-            )
-            if index is None:
-                raise ReferenceFileError(f"{path}: extension {name} is missing")
-            unit = reader.extensions[index]
-            if unit.shape:
-                plane = np.empty(unit.shape, dtype)
-                reader.read_into(index, plane)
-            else:
-                size = int(unit.header["NPIX2"]), int(unit.header["NPIX1"])
-                plane = np.full(size, unit.header["PIXVALUE"], dtype)
-            planes[name] = _section(ramp, path, plane, unit.header)
-    return Flat(planes["SCI"], planes["ERR"], planes["DQ"], tuple(history))
-
-
-def _section(ramp: Ramp, path: Path, plane: NDArray[Any], header: fits.Header) -> NDArray[Any]:
-    """The part of a reference image that the exposure's light-sensitive pixels fall on."""
-    own = ramp.header("SCI", ramp.nread - 1)
-    start = [round(float(header.get(key, 0.0)) - float(own.get(key, 0.0))) for key in ("LTV2", "LTV1")]
+def _read(ramp: Ramp, refs: Refs, keyword: str, *, parity: bool) -> Flat | None:
+    """The part of a flat that the exposure's light-sensitive pixels fall on."""
+    path = refs.find(ramp, keyword)
+    if path is None:
+        return None
+    images = load_images(refs, path)
+    check_fit(ramp, keyword, path, images.primary, parity=parity)
+    reference = Reference(keyword, refs.name(ramp, keyword), images.primary)
+    if reference.dummy:
+        return None
+    y, x = offset(ramp, images, path)
     ny, nx = (size - 2 * BORDER for size in ramp.sci.shape[1:])
-    (y, x) = (offset + BORDER for offset in start)
-    if y < 0 or x < 0 or y + ny > plane.shape[0] or x + nx > plane.shape[1]:
-        raise ReferenceFileError(
-            f"{path}: {plane.shape[1]} x {plane.shape[0]} pixels do not cover the exposure {ramp.path} "
-            f"(offset {start[1]}, {start[0]}; {nx} x {ny} pixels)"
-        )
-    return np.ascontiguousarray(plane[y : y + ny, x : x + nx])
+    sci, err, dq = (
+        np.ascontiguousarray(plane(images, path, name)[y : y + ny, x : x + nx])
+        for name in ("SCI", "ERR", "DQ")
+    )
+    return Flat(sci, err, dq, tuple(reference.history()))
 
 
 def flat_from_errors(ramp: Ramp, amps: Amplifiers) -> NDArray[np.float32] | None:

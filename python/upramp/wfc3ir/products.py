@@ -49,6 +49,7 @@ def write_ima(
     history: Sequence[str] = (),
     tables: Sequence[bytes] = (),
     overwrite: bool = False,
+    threads: int | None = None,
 ) -> None:
     """Write the reads of an exposure as an IMA file.
 
@@ -69,11 +70,17 @@ def write_ima(
         Finished table extensions to append.
     overwrite : bool, optional
         Whether an existing file may be replaced.
+    threads : int, optional
+        Number of threads.
     """
     target = Path(path)
     check_output(target, overwrite=overwrite)
     flags = ramp.dq if read_dq is None else read_dq
+    stated = int(ramp.headers["SCI", 1].get("SDQFLAGS", 0xFFFF)) & 0xFFFF
     region = bounds(ramp.border, ramp.sci.shape[1:])
+    statistics = detector.good_pixels(
+        ramp.sci, ramp.err, np.ascontiguousarray(flags), stated, region, threads=threads
+    )
 
     def units() -> Iterator[tuple[fits.Header, NDArray[Any] | None] | bytes]:
         yield _primary(ramp, target, 5 * ramp.nread, cards, history), None
@@ -90,7 +97,7 @@ def write_ima(
             headers["SCI"], headers["ERR"] = headers["SCI"].copy(), headers["ERR"].copy()
             for name in ("SCI", "ERR"):
                 headers[name]["BUNIT"] = ramp.unit
-            _put_statistics(headers, planes["SCI"], planes["ERR"], planes["DQ"], region)
+            _put_statistics(headers, statistics[r])
             for name in PLANES:
                 yield _unit(name, headers[name], planes[name], ramp.sci.shape[1:])
         yield from tables
@@ -140,7 +147,10 @@ def write_flt(
         headers[name]["BUNIT"] = fit.unit
     if fit.excluded.any():
         headers["SCI"]["SAMPTIME"] = fit.exptime
-    _put_statistics(headers, fit.rate, fit.err, fit.dq, bounds(None, fit.rate.shape))
+    stated = int(headers["SCI"].get("SDQFLAGS", 0xFFFF)) & 0xFFFF
+    whole = bounds(None, fit.rate.shape)
+    (found,) = detector.good_pixels(fit.rate[None], fit.err[None], fit.dq[None], stated, whole, threads=1)
+    _put_statistics(headers, found)
     for name in PLANES:
         # A fitted plane is an image even if it happens to be constant.
         _describe_image(headers[name], name, fit.rate.shape)
@@ -176,7 +186,7 @@ def _unit(
                 header["PIXVALUE"] = float(str(value)) if name in ("SCI", "ERR", "TIME") else int(value)
             return header, None
         plane = np.full(shape, value)
-    if header["NAXIS"] == 0:
+    if header["NAXIS"] == 0 or header["BITPIX"] != _BITPIX[name] or "BZERO" in header:
         header = header.copy()
         _describe_image(header, name, shape)
     return header, plane
@@ -196,22 +206,13 @@ def _describe_image(header: fits.Header, name: str, shape: tuple[int, ...]) -> N
         header.remove(key, ignore_missing=True)
 
 
-def _put_statistics(
-    headers: dict[str, fits.Header],
-    sci: NDArray[np.float32],
-    err: NDArray[np.float32],
-    dq: NDArray[np.uint16],
-    region: tuple[int, int, int, int],
-) -> None:
+def _put_statistics(headers: dict[str, fits.Header], found: detector.GoodPixels) -> None:
     """Statistics of the good pixels, where calwf3 puts them.
 
     calwf3 has two of the sets swapped, and archive files carry them so: SNR* of SCI describe ERR, and GOOD*
     of ERR describe the signal-to-noise ratio.
     """
-    flags = int(headers["SCI"].get("SDQFLAGS", 0xFFFF)) & 0xFFFF
-    count, signal, error, ratio = detector.good_pixels(
-        np.ascontiguousarray(sci), np.ascontiguousarray(err), np.ascontiguousarray(dq), flags, region
-    )
+    count, signal, error, ratio = found
     for header in (headers["SCI"], headers["ERR"]):
         header["NGOODPIX"] = count
     if count == 0:

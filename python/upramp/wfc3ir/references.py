@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from upramp.exceptions import ReferenceFileError
 from upramp.io import FitsReader
 from upramp.wfc3ir.exposure import BORDER, Ramp
 
-__all__ = ["Amplifiers", "Refs", "amplifiers", "rejection"]
+__all__ = ["Amplifiers", "Cache", "Refs", "amplifiers", "rejection"]
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +30,58 @@ OPERATIONAL_CRSIGMA, OPERATIONAL_BADINPDQ = 4.0, 256
 """The only values any CRREJTAB of WFC3/IR has held (u6a1748ri_crr)."""
 
 
+class Cache:
+    """Decoded references, kept while they fit: the least recently used goes first.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes of arrays to keep; 0 keeps nothing.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._kept: OrderedDict[object, tuple[Any, int]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._reading: dict[object, threading.Lock] = {}
+
+    def get(self, path: Path, read: Callable[[Path], Any], size: Callable[[Any], int]) -> Any:
+        """What `read` makes of a file, from memory if it is there and the file has not changed since.
+
+        Parameters
+        ----------
+        path : Path
+            File.
+        read : callable
+            Decodes it.
+        size : callable
+            Bytes that the result holds.
+        """
+        if self.limit <= 0:
+            return read(path)
+        state = path.stat()
+        key = (path.resolve(), state.st_mtime_ns, state.st_size, read)
+        with self._lock:
+            own = self._reading.setdefault(key, threading.Lock())
+        # Workers that want the same file wait for the first to have read it, others do not.
+        with own:
+            with self._lock:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    return self._kept[key][0]
+            made = read(path)
+            held = size(made)
+            if held <= self.limit:
+                with self._lock:
+                    self._kept[key] = made, held
+                    while sum(held for _, held in self._kept.values()) > self.limit:
+                        self._kept.popitem(last=False)
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class Refs:
-    """Where reference files are looked for.
+    """Where reference files are looked for, and what has been read of them.
 
     Parameters
     ----------
@@ -39,10 +90,18 @@ class Refs:
         the exposure's own directory for plain names.
     override : mapping of str to str, optional
         File to use for a keyword, whatever the header says.
+    cache : Cache, optional
+        Keeps decoded references for the next exposure; by default up to 1 GiB of them.
     """
 
     directory: str | os.PathLike[str] | None = None
     override: Mapping[str, str] = field(default_factory=dict)
+    cache: Cache = field(default_factory=lambda: Cache(1 << 30), compare=False, repr=False)
+
+    def name(self, ramp: Ramp, keyword: str) -> str:
+        """Name of the file that a keyword asks for, as the header or the override has it; empty if none."""
+        name = str(self.override.get(keyword, ramp.primary.get(keyword, ""))).strip()
+        return "" if name.upper() in ("", "N/A") else name
 
     def find(self, ramp: Ramp, keyword: str) -> Path | None:
         """Path of the file that the header names by `keyword`; None if it names none or it is not at hand.
@@ -53,8 +112,8 @@ class Refs:
             The file was asked for by argument (directory or override) and is not there.
         """
         asked = keyword in self.override
-        name = str(self.override.get(keyword, ramp.primary.get(keyword, ""))).strip()
-        if name.upper() in ("", "N/A"):
+        name = self.name(ramp, keyword)
+        if not name:
             return None
         for candidate in self._candidates(name, ramp.path.parent, asked):
             for path in (candidate, candidate.with_name(candidate.name + ".gz")):
@@ -77,7 +136,9 @@ class Refs:
         """
         path = self.find(ramp, keyword)
         if path is None:
-            name = str(ramp.primary.get(keyword, "missing from the header")).strip()
+            name = self.override.get(
+                keyword, str(ramp.primary.get(keyword, "missing from the header")).strip()
+            )
             raise ReferenceFileError(
                 f"{ramp.path}: {keyword} = {name} not found; give its directory (--refs)"
             )
@@ -103,11 +164,23 @@ class Amplifiers:
         Electrons per DN, and electrons, of amplifiers A to D.
     split : (int, int)
         Row and column of the whole frame (in the frame without reference pixels) where the quadrants meet.
+    descrip : str
+        DESCRIP of the CCDTAB row.
     """
 
     gain: dict[str, np.float32]
     noise: dict[str, np.float32]
     split: tuple[int, int] = (512, 512)
+    descrip: str = ""
+
+    def corner(self, ramp: Ramp) -> tuple[int, int]:
+        """First row of the upper and first column of the right quadrants in an exposure; may lie outside."""
+        header = ramp.header("SCI", ramp.nread - 1)
+        row, column = (
+            int(split + float(header.get(key, 0.0)) - BORDER)
+            for split, key in zip(self.split, ("LTV2", "LTV1"), strict=True)
+        )
+        return row, column
 
     @property
     def mean_gain(self) -> np.float32:
@@ -119,9 +192,7 @@ class Amplifiers:
 
     def image(self, ramp: Ramp, of: dict[str, np.float32]) -> NDArray[np.float32]:
         """Value of each pixel's amplifier, (ny, nx): A upper left, B lower left, C lower right, D upper right."""
-        header = ramp.header("SCI", ramp.nread - 1)
-        column = int(self.split[1] + float(header.get("LTV1", 0.0)) - BORDER)
-        row = int(self.split[0] + float(header.get("LTV2", 0.0)) - BORDER)
+        row, column = self.corner(ramp)
         ny, nx = ramp.sci.shape[1:]
         upper, right = (np.arange(ny) >= row)[:, None], (np.arange(nx) >= column)[None, :]
         return np.where(upper, np.where(right, of["D"], of["A"]), np.where(right, of["C"], of["B"]))
@@ -139,12 +210,13 @@ def amplifiers(ramp: Ramp, refs: Refs) -> Amplifiers:
     """
     path = refs.find(ramp, "CCDTAB")
     if path is not None:
-        row = _ccd_row(path, ramp)
+        row = _ccd_row(path, ramp, refs)
         split = (int(row["AMPY"]), int(row["AMPX"])) if {"AMPX", "AMPY"} <= set(row) else (512, 512)
         return Amplifiers(
             {amp: np.float32(row[f"ATODGN{amp}"]) for amp in "ABCD"},
             {amp: np.float32(row[f"READNSE{amp}"]) for amp in "ABCD"},
             split,
+            str(row.get("DESCRIP", "")).strip(),
         )
     stated = {amp: float(ramp.primary.get(f"ATODGN{amp}", 0.0) or 0.0) for amp in "ABCD"}
     noise = {amp: float(ramp.primary.get(f"READNSE{amp}", 0.0) or 0.0) for amp in "ABCD"}
@@ -156,12 +228,12 @@ def amplifiers(ramp: Ramp, refs: Refs) -> Amplifiers:
     )
 
 
-def _ccd_row(path: Path, ramp: Ramp) -> dict[str, Any]:
+def _ccd_row(path: Path, ramp: Ramp, refs: Refs) -> dict[str, Any]:
     gain = float(ramp.primary.get("CCDGAIN", 2.5))
-    for row in read_rows(path):
+    for row in refs.cache.get(path, read_rows, len):
         amp = str(row["CCDAMP"]).strip()
         if amp in ("ABCD", "ANY") and float(row["CCDGAIN"]) in (gain, -1.0, -999.0):
-            return row
+            return dict(row)
     raise ReferenceFileError(f"{path}: no row for CCDAMP=ABCD, CCDGAIN={gain} (CCDTAB of {ramp.path})")
 
 
@@ -178,7 +250,7 @@ def rejection(ramp: Ramp, refs: Refs) -> tuple[float, int]:
     path = refs.find(ramp, "CRREJTAB")
     if path is None:
         return OPERATIONAL_CRSIGMA, OPERATIONAL_BADINPDQ
-    rows = [row for row in read_rows(path) if row["IRRAMP"]]
+    rows = [row for row in refs.cache.get(path, read_rows, len) if row["IRRAMP"]]
     exposure = np.float32(ramp.times[-1])
     split = min(ramp.nread, max((int(row["CRSPLIT"]) for row in rows), default=0))
     best: tuple[np.float32, dict[str, Any]] | None = None

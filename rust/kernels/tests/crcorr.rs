@@ -131,9 +131,42 @@ fn make(seed: u64, nread: usize, rate: bool, parity: bool, masks: bool) -> Ramps
     Ramps { shape, sci, err, dq, times, excluded, to_dn, params }
 }
 
+/// Ramps whose pixels nearly all have one step, up or down, at any place; some have a second one near the limit, a few a flag.
+fn make_steps(seed: u64, nread: usize, rate: bool, parity: bool, masks: bool) -> Ramps {
+    let mut ramps = make(seed, nread, rate, parity, masks);
+    let mut random = Random(!seed);
+    let size = ramps.shape[1] * ramps.shape[2];
+    let rare = [0u16, 1, 256, 512, 1024, 2048, 8192];
+    for p in 0..size {
+        let level = 3.0 * random.next();
+        let [first, second] = [0; 2].map(|_| random.below(nread));
+        let height = 4000.0 * (random.next() - 0.4);
+        let more = if random.next() < 0.3 { 300.0 * (random.next() - 0.4) } else { 0.0 };
+        // On any read: the zeroth and those left out of the fit as well.
+        let flagged = (random.below(20 * nread), rare[random.below(rare.len())]);
+        for r in 0..nread {
+            let time = ramps.times[r];
+            let steps = if r >= first { height } else { 0.0 } + if r >= second { more } else { 0.0 };
+            let counts = level * time + 8.0 * random.noise() + steps;
+            let scale = if rate && time > 0.0 { time } else { 1.0 };
+            let at = r * size + p;
+            ramps.sci[at] = counts / scale;
+            ramps.err[at] = (70.0 + counts.abs() / 2.35).sqrt() / scale;
+            ramps.dq[at] = if flagged.0 == r { flagged.1 } else { 0 };
+        }
+    }
+    ramps
+}
+
 fn ramps() -> impl Strategy<Value = Ramps> {
     (any::<u64>(), 2usize..17, any::<bool>(), any::<bool>(), any::<bool>())
         .prop_map(|(seed, nread, rate, parity, masks)| make(seed, nread, rate, parity, masks))
+        .no_shrink()
+}
+
+fn steps() -> impl Strategy<Value = Ramps> {
+    (any::<u64>(), 2usize..17, any::<bool>(), any::<bool>(), any::<bool>())
+        .prop_map(|(seed, nread, rate, parity, masks)| make_steps(seed, nread, rate, parity, masks))
         .no_shrink()
 }
 
@@ -146,6 +179,17 @@ proptest! {
         let fast = ramps.fit_region(whole.clone(), Path::Fast, 1);
         let plain = ramps.fit_region(whole, Path::Plain, 1);
         prop_assert!(same(&fast, &plain));
+    }
+
+    #[test]
+    fn pixels_with_one_hit_get_the_bits_of_the_plain_path(ramps in steps()) {
+        let whole = Region::whole([ramps.shape[1], ramps.shape[2]]);
+        let fast = ramps.fit_region(whole.clone(), Path::Fast, 1);
+        let plain = ramps.fit_region(whole, Path::Plain, 1);
+        prop_assert!(same(&fast, &plain));
+        // Hits were found, or the test would say nothing.
+        prop_assert!(ramps.shape[0] < 6 || fast.read_dq.iter().any(|flags| flags & 8192 != 0));
+        prop_assert!(same(&fast, &ramps.fit(3)));
     }
 
     #[test]

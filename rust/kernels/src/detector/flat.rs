@@ -1,48 +1,90 @@
 //! FLATCORR: divide by the flat field, propagate its error, multiply by the mean gain.
+//!
+//! ```text
+//! sci' = g sci / f,     err' = g sqrt(err^2 / f^2 + sci^2 ferr^2 / f^4)
+//! ```
 
+use super::frame::{self, Band, Reads};
+use super::image::Image;
 use crate::view::Region;
+use crate::{par, simd};
+use std::ops::Range;
 
-/// A flat field of the same shape as the image it divides.
+/// A flat field.
 #[derive(Debug, Clone, Copy)]
 pub struct Flat<'a> {
     /// Relative response.
-    pub sci: &'a [f32],
+    pub sci: Image<'a, f32>,
     /// Its uncertainty.
-    pub err: &'a [f32],
+    pub err: Image<'a, f32>,
     /// Its data-quality bits.
-    pub dq: &'a [u16],
+    pub dq: Image<'a, u16>,
 }
 
-/// Flat-field one read in place: the flat inside `region`, the gain everywhere (rows are `nx` wide).
-///
-/// `sci / f`, `err = sqrt(err^2 / f^2 + sci^2 ferr^2 / f^4)`; a response of zero gives zero.
-/// The flat has the shape of the region.
-pub fn divide(
-    [sci, err]: [&mut [f32]; 2],
-    dq: &mut [u16],
-    flat: &Flat<'_>,
-    gain: f32,
-    region: &Region,
-    nx: usize,
-) {
-    for (row, y) in region.y.clone().enumerate() {
-        let width = region.x.len();
-        for column in 0..width {
-            let (p, q) = (y * nx + region.x.start + column, row * width + column);
-            let (f, e) = (flat.sci[q], flat.err[q]);
-            if f == 0.0 {
-                (sci[p], err[p]) = (0.0, 0.0);
-            } else {
-                let own = err[p] * err[p] / (f * f);
-                let flats = sci[p] * sci[p] * e * e / ((f * f) * (f * f));
-                err[p] = (own + flats).sqrt();
-                sci[p] /= f;
+/// Flat-field all reads in place: the flat inside `region`, the gain everywhere. A response of zero gives zero.
+pub fn divide(reads: Reads<'_>, region: &Region, flat: &Flat<'_>, gain: f32, threads: usize) {
+    let nx = reads.shape[2];
+    par::for_each(
+        reads.bands(),
+        threads,
+        || (),
+        |(), mut band| {
+            for y in band.y.clone() {
+                for x in frame::runs(y, nx, region, 0) {
+                    simd::run(Run { flat, gain, region, nx, y, x, band: &mut band });
+                }
             }
-            dq[p] |= flat.dq[q];
+        },
+    );
+}
+
+/// One run of pixels of all reads: their flat stays in cache.
+struct Run<'a, 'b, 'f> {
+    flat: &'a Flat<'f>,
+    gain: f32,
+    region: &'a Region,
+    nx: usize,
+    y: usize,
+    x: Range<usize>,
+    band: &'a mut Band<'b>,
+}
+
+impl simd::Loop for Run<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { flat, gain, region, nx, y, x, band } = self;
+        let row = (y - band.y.start) * nx;
+        let here = row + x.start..row + x.end;
+        let lit = region.y.contains(&y) && region.x.contains(&x.start);
+        for r in 0..band.sci.len() {
+            let sci = &mut band.sci[r][here.clone()];
+            let err = &mut band.err[r][here.clone()];
+            if lit {
+                let (v, u) = (y - region.y.start, x.start - region.x.start..x.end - region.x.start);
+                let response = [flat.sci.run(v, u.clone()), flat.err.run(v, u.clone())];
+                apply([&mut *sci, &mut *err], &mut band.dq[r][here.clone()], response, flat.dq.run(v, u));
+            }
+            sci.iter_mut().for_each(|value| *value *= gain);
+            err.iter_mut().for_each(|value| *value *= gain);
         }
     }
-    sci.iter_mut().for_each(|value| *value *= gain);
-    err.iter_mut().for_each(|value| *value *= gain);
+}
+
+#[inline(always)]
+fn apply([sci, err]: [&mut [f32]; 2], dq: &mut [u16], [flat, flat_err]: [&[f32]; 2], flags: &[u16]) {
+    let n = sci.len();
+    let (err, dq) = (&mut err[..n], &mut dq[..n]);
+    let (flat, flat_err, flags) = (&flat[..n], &flat_err[..n], &flags[..n]);
+    for p in 0..n {
+        let (f, e, s) = (flat[p], flat_err[p], sci[p]);
+        let own = err[p] * err[p] / (f * f);
+        let flats = s * s * e * e / ((f * f) * (f * f));
+        err[p] = if f == 0.0 { 0.0 } else { (own + flats).sqrt() };
+        sci[p] = if f == 0.0 { 0.0 } else { s / f };
+        dq[p] |= flags[p];
+    }
 }
 
 #[cfg(test)]
@@ -52,9 +94,12 @@ mod tests {
     #[test]
     fn divides_and_propagates_the_flats_error() {
         let (mut sci, mut err, mut dq) = (vec![8.0f32; 3], vec![3.0f32; 3], vec![1u16; 3]);
-        let flat = Flat { sci: &[2.0, 0.0], err: &[0.5, 0.5], dq: &[0, 512] };
+        let image = |data| Image::new("flat", data, [1, 2], [0, 0], [1, 2]).unwrap();
+        let flags = Image::new("flat", &[0, 512], [1, 2], [0, 0], [1, 2]).unwrap();
+        let flat = Flat { sci: image(&[2.0, 0.0]), err: image(&[0.5, 0.5]), dq: flags };
         let region = Region { y: 0..1, x: 1..3 };
-        divide([&mut sci, &mut err], &mut dq, &flat, 2.0, &region, 3);
+        let reads = Reads::new([&mut sci, &mut err], &mut dq, [1, 1, 3]).unwrap();
+        divide(reads, &region, &flat, 2.0, 1);
         assert_eq!(sci, [16.0, 8.0, 0.0]);
         assert_eq!(err[1], 2.0 * (9.0f32 / 4.0 + 64.0 * 0.25 / 16.0).sqrt());
         assert_eq!(dq, [1, 1, 513]);

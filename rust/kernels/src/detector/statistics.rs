@@ -1,5 +1,6 @@
 //! Statistics of good pixels, as calwf3 puts them into the headers.
 
+use crate::simd;
 use crate::view::Region;
 
 /// Mean, minimum and maximum.
@@ -26,6 +27,9 @@ pub struct GoodPixels {
     pub snr: Summary,
 }
 
+/// Sums run side by side, for speed; their order matters only beyond float32.
+const LANES: usize = 8;
+
 /// Summarise the pixels of `region` with `dq & flags == 0` and `err > 0` (rows are `nx` wide).
 pub fn good_pixels(
     sci: &[f32],
@@ -35,35 +39,112 @@ pub fn good_pixels(
     region: &Region,
     nx: usize,
 ) -> GoodPixels {
-    let mut count = 0usize;
-    let mut sums = [0.0f64; 3];
-    let mut low = [f32::INFINITY; 3];
-    let mut high = [f32::NEG_INFINITY; 3];
-    for y in region.y.clone() {
-        for p in y * nx + region.x.start..y * nx + region.x.end {
-            // An error that is not a number does not qualify either.
-            let measured = err[p] > 0.0;
-            if dq[p] & flags != 0 || !measured {
-                continue;
+    simd::run(Gather { sci, err, dq, flags, region, nx })
+}
+
+struct Gather<'a> {
+    sci: &'a [f32],
+    err: &'a [f32],
+    dq: &'a [u16],
+    flags: u16,
+    region: &'a Region,
+    nx: usize,
+}
+
+impl simd::Loop for Gather<'_> {
+    type Output = GoodPixels;
+
+    #[inline(always)]
+    fn run(self) -> GoodPixels {
+        let mut seen = [Tally::default(); LANES];
+        for y in self.region.y.clone() {
+            let row = y * self.nx + self.region.x.start..y * self.nx + self.region.x.end;
+            let (sci, err, dq) = (&self.sci[row.clone()], &self.err[row.clone()], &self.dq[row]);
+            let chunks = sci.chunks(LANES).zip(err.chunks(LANES)).zip(dq.chunks(LANES));
+            for ((sci, err), dq) in chunks {
+                for (((tally, &s), &e), &q) in seen.iter_mut().zip(sci).zip(err).zip(dq) {
+                    // An error that is not a number does not qualify.
+                    tally.add([s, e, s / e], q & self.flags == 0 && e > 0.0);
+                }
             }
-            count += 1;
-            for (i, value) in [sci[p], err[p], sci[p] / err[p]].into_iter().enumerate() {
-                sums[i] += f64::from(value);
-                low[i] = if value < low[i] { value } else { low[i] };
-                high[i] = if value > high[i] { value } else { high[i] };
+        }
+        let total = seen.iter().fold(Tally::default(), Tally::join);
+        if total.count == 0 { GoodPixels::default() } else { total.finish() }
+    }
+}
+
+/// Count, sums and extremes of signal, error and signal-to-noise ratio.
+#[derive(Clone, Copy)]
+struct Tally {
+    count: u64,
+    sum: [f64; 3],
+    low: [f32; 3],
+    high: [f32; 3],
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { count: 0, sum: [0.0; 3], low: [f32::INFINITY; 3], high: [f32::NEG_INFINITY; 3] }
+    }
+}
+
+impl Tally {
+    #[inline(always)]
+    fn add(&mut self, values: [f32; 3], good: bool) {
+        self.count += u64::from(good);
+        for (i, value) in values.into_iter().enumerate() {
+            self.sum[i] += if good { f64::from(value) } else { 0.0 };
+            self.low[i] = if good & (value < self.low[i]) { value } else { self.low[i] };
+            self.high[i] = if good & (value > self.high[i]) { value } else { self.high[i] };
+        }
+    }
+
+    fn join(mut self, other: &Self) -> Self {
+        self.count += other.count;
+        for i in 0..3 {
+            self.sum[i] += other.sum[i];
+            self.low[i] = self.low[i].min(other.low[i]);
+            self.high[i] = self.high[i].max(other.high[i]);
+        }
+        self
+    }
+
+    fn finish(&self) -> GoodPixels {
+        let summary = |i: usize| Summary {
+            mean: (self.sum[i] / self.count as f64) as f32,
+            min: self.low[i],
+            max: self.high[i],
+        };
+        GoodPixels { count: self.count as usize, sci: summary(0), err: summary(1), snr: summary(2) }
+    }
+}
+
+/// Mean of the pixels of `region` of an image without any of `flags`; 0 if there are none.
+pub fn mean(sci: &[f32], dq: &[u16], flags: u16, region: &Region, nx: usize) -> f32 {
+    let (mut count, mut sums) = (0u64, [0.0f64; LANES]);
+    for y in region.y.clone() {
+        let row = y * nx + region.x.start..y * nx + region.x.end;
+        for (sci, dq) in sci[row.clone()].chunks(LANES).zip(dq[row].chunks(LANES)) {
+            for ((sum, &value), &dq) in sums.iter_mut().zip(sci).zip(dq) {
+                let good = dq & flags == 0;
+                count += u64::from(good);
+                *sum += if good { f64::from(value) } else { 0.0 };
             }
         }
     }
-    if count == 0 {
-        return GoodPixels::default();
-    }
-    let summary = |i: usize| Summary { mean: (sums[i] / count as f64) as f32, min: low[i], max: high[i] };
-    GoodPixels { count, sci: summary(0), err: summary(1), snr: summary(2) }
+    if count == 0 { 0.0 } else { (sums.iter().sum::<f64>() / count as f64) as f32 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mean_leaves_out_flagged_pixels() {
+        let region = Region { y: 0..1, x: 1..4 };
+        assert_eq!(mean(&[9.0, 1.0, 4.0, 2.0], &[0, 0, 4, 1], 4, &region, 4), 1.5);
+        assert_eq!(mean(&[9.0], &[4], 4, &Region::whole([1, 1]), 1), 0.0);
+    }
 
     #[test]
     fn leaves_out_flagged_pixels_and_those_without_error() {

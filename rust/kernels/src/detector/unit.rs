@@ -1,32 +1,30 @@
 //! UNITCORR: accumulated counts to counts per second.
 
-use crate::view::Region;
+/// Exposure time of a run of pixels.
+#[derive(Debug, Clone, Copy)]
+pub enum Time<'a> {
+    /// The zeroth read has no exposure time of its own: it is multiplied by the reciprocal of the reset overhead,
+    /// in float32 as the reference program does.
+    Zeroth(f64),
+    /// The same for all.
+    Same(f32),
+    /// One for each.
+    Each(&'a [f32]),
+}
 
-/// Divide signal and error of one read by its exposure time, in place, inside `region` of rows `nx` wide.
-///
-/// The zeroth read (`zeroth_time` given) has no exposure time of its own: it is multiplied by the reciprocal
-/// of the reset overhead, in float32 as the reference program does. A time of zero gives zero.
-pub fn to_rate(
-    sci: &mut [f32],
-    err: &mut [f32],
-    time: &[f32],
-    zeroth_time: Option<f64>,
-    region: &Region,
-    nx: usize,
-) {
-    for y in region.y.clone() {
-        let row = y * nx + region.x.start..y * nx + region.x.end;
-        for p in row {
-            let (per_second, divide) = match zeroth_time {
-                Some(zeroth) => ((1.0 / zeroth) as f32, false),
-                None => (time.get(p).copied().unwrap_or_else(|| time[0]), true),
-            };
-            for value in [&mut sci[p], &mut err[p]] {
-                *value = match (divide, per_second == 0.0) {
-                    (false, _) => *value * per_second,
-                    (true, true) => 0.0,
-                    (true, false) => *value / per_second,
-                };
+/// Divide a run of pixels by its exposure time; a time of zero gives zero.
+#[inline(always)]
+pub fn to_rate(values: &mut [f32], time: Time<'_>) {
+    match time {
+        Time::Zeroth(zeroth) => {
+            let per_second = (1.0 / zeroth) as f32;
+            values.iter_mut().for_each(|value| *value *= per_second);
+        }
+        Time::Same(0.0) => values.fill(0.0),
+        Time::Same(time) => values.iter_mut().for_each(|value| *value /= time),
+        Time::Each(times) => {
+            for (value, &time) in values.iter_mut().zip(times) {
+                *value = if time == 0.0 { 0.0 } else { *value / time };
             }
         }
     }
@@ -37,13 +35,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn divides_inside_the_region_only_and_zero_time_gives_zero() {
-        let region = Region { y: 0..1, x: 1..3 };
-        let (mut sci, mut err) = (vec![6.0; 4], vec![3.0; 4]);
-        to_rate(&mut sci, &mut err, &[9.0, 3.0, 0.0, 9.0], None, &region, 4);
-        assert_eq!((sci, err), (vec![6.0, 2.0, 0.0, 6.0], vec![3.0, 1.0, 0.0, 3.0]));
-        let (mut sci, mut err) = (vec![6.0; 4], vec![3.0; 4]);
-        to_rate(&mut sci, &mut err, &[0.0], Some(0.5), &region, 4);
-        assert_eq!(sci[1], 12.0);
+    fn zero_time_gives_zero() {
+        for (time, expected) in [
+            (Time::Same(3.0), [2.0, 1.0]),
+            (Time::Same(0.0), [0.0, 0.0]),
+            (Time::Each(&[3.0, 0.0]), [2.0, 0.0]),
+            (Time::Zeroth(0.5), [12.0, 6.0]),
+        ] {
+            let mut values = [6.0, 3.0];
+            to_rate(&mut values, time);
+            assert_eq!(values, expected);
+        }
     }
 }

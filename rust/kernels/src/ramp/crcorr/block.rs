@@ -1,14 +1,14 @@
-//! Undisturbed pixels, hundreds at once.
+//! Pixels as they come, hundreds at once.
 //!
 //! A pixel whose used reads are all clean (or all flagged alike: nothing bad, nothing clean) and whose
-//! residuals show no step has one interval: all reads in use. Then only the two sums over the signal differ
-//! from pixel to pixel. A block is read plane by plane, in long runs, and rearranged into *tiles* of a few
-//! pixels with all their reads side by side: a tile's sums stay in registers. Pixels that turn out disturbed
-//! are left to [`super::pixel`], which finds its samples in the tile; the operations and their order are the
-//! same, hence the bits are too.
+//! residuals show no step has one interval: all reads in use. A block is read plane by plane, in long runs, and
+//! rearranged into tiles of a few pixels with all their reads side by side: a tile's sums stay in registers.
+//! Pixels with a hit are left to [`super::onehit`], all others to [`super::pixel`]; both find their samples in
+//! the tile.
 
-use super::line::{self, CLASSES, Geometry, Weights};
-use super::pixel::SPIKE_SIGMA;
+use super::interval::{Interval, Mean};
+use super::line::Weights;
+use super::tile::{LANES, Ramps, Tile};
 use super::{Params, Reads, Times, ignored};
 use crate::dq::{DATAREJECT, DETECTORPROB, HIGH_CURVATURE, SATPIXEL, SPIKE, UNSTABLE};
 use crate::simd;
@@ -18,32 +18,26 @@ use crate::view::Cube;
 pub(super) const SIZE: usize = 128;
 /// How far ahead samples are called for: time enough for them to come, and not yet to be pushed out again.
 const AHEAD: usize = 256;
-/// Pixels in a tile: a vector of flags, two of signals.
-const LANES: usize = 16;
+/// Flags in a cache line.
+const LINE: usize = 32;
 /// Tiles in a block.
 const TILES: usize = SIZE / LANES;
-
-/// One number for every pixel of a tile.
-type Tile<T> = [T; LANES];
 
 /// What all blocks of an exposure share.
 pub(super) struct Plan {
     /// Reads that enter the fit, in time order.
     used: Vec<usize>,
     nread: usize,
-    /// The used reads' times; empty where only the pixel path can answer.
-    times: Vec<f32>,
-    weights: Weights,
-    geometry: [Geometry; CLASSES],
-    fit_error: [f32; CLASSES],
-    /// Time from the first used read to the last, and the dark signal of that span.
-    span: [f32; 2],
+    /// All of them; none where only the plain path can answer.
+    whole: Option<Interval>,
     crsigma: f32,
     /// Flags that the fit does not look at.
     ignored: u16,
+    /// Flags of an earlier fit, to clear.
+    cleared: u16,
     /// Flags that a sample of a pixel flagged in every read may not have.
     bad: u16,
-    /// Flags that change what is stored for a read, wherever they stand: the pixel path's business.
+    /// Flags that change what is stored for a read, wherever they stand: the plain path's business.
     disturbing: u16,
     /// Flags that do so unless all reads have them.
     passing: u16,
@@ -58,37 +52,35 @@ pub(super) struct Plan {
 
 /// A block's samples and results.
 pub(super) struct Scratch {
-    /// Flags of tile `t`, read `r`: `flags[t * nread + r]`. What is found goes here too.
-    flags: Vec<Tile<u16>>,
-    /// Accumulated signal of tile `t`, used read `j`: `signal[t * used + j]`.
-    signal: Vec<Tile<f32>>,
-    error: Vec<Tile<f32>>,
-    to_dn: [Tile<f32>; TILES],
+    /// What is found goes to the flags too.
+    pub ramps: Ramps,
     rate: [Tile<f32>; TILES],
     err: [Tile<f32>; TILES],
     dq: [Tile<u16>; TILES],
-    /// Nonzero where the pixel path must answer.
-    disturbed: [Tile<u16>; TILES],
-    /// Place of the first hit among the used reads, where nothing else disturbs the pixel; else 0.
+    /// Place of the first hit among the used reads.
     hit: [Tile<u16>; TILES],
-    nread: usize,
-    used: usize,
+    /// Bits of the lanes whose pixel was hit, where nothing else disturbs it.
+    struck: [u16; TILES],
+    /// Bits of the lanes whose pixel is disturbed otherwise.
+    disturbed: [u16; TILES],
     len: usize,
+}
+
+/// Reads that enter a fit, in time order.
+pub(super) fn used_reads(reads: &Reads<'_>) -> Vec<usize> {
+    (1..reads.sci.shape()[0]).filter(|&r| !reads.excluded[r]).collect()
 }
 
 impl Plan {
     pub fn new(reads: &Reads<'_>, params: &Params) -> Self {
         let nread = reads.sci.shape()[0];
-        let used: Vec<usize> = (1..nread).filter(|&r| !reads.excluded[r]).collect();
-        let weights = Weights::new(params.gain, nread);
+        let used = used_reads(reads);
         let mut plan = Self {
             nread,
-            times: Vec::new(),
-            geometry: [Geometry::default(); CLASSES],
-            fit_error: [0.0; CLASSES],
-            span: [0.0; 2],
+            whole: None,
             crsigma: params.crsigma,
             ignored: ignored(params),
+            cleared: ignored(params) & DATAREJECT,
             bad: params.bad_dq | DATAREJECT | SPIKE | HIGH_CURVATURE,
             disturbing: SPIKE | HIGH_CURVATURE | if params.parity { DATAREJECT } else { 0 },
             passing: if params.parity { 0 } else { DETECTORPROB | UNSTABLE },
@@ -97,50 +89,31 @@ impl Plan {
             covered: 0.0,
             samp: used.len() as i16 + 1,
             used,
-            weights,
         };
         if let Times::PerRead(times) = reads.times
             && plan.used.len() >= 3
         {
-            plan.measure(times, params.rate);
+            let first = plan.used[0];
+            let used: Vec<f32> = plan.used.iter().map(|&r| times[r]).collect();
+            let whole = Interval::new(&used, &Weights::new(params.gain, nread));
+            plan.covered += times[first] - times[first - 1];
+            plan.covered += whole.span;
+            plan.counts = if params.rate { 1.0 } else { plan.covered };
+            plan.whole = Some(whole);
         }
         plan
-    }
-
-    /// All that depends on the times alone.
-    fn measure(&mut self, times: &[f32], rate: bool) {
-        let (first, last) = (self.used[0], self.used[self.used.len() - 1]);
-        self.times = self.used.iter().map(|&r| times[r]).collect();
-        for (class, sums) in self.geometry.iter_mut().enumerate() {
-            for (&time, &w) in self.times.iter().zip(self.weights.of(self.times.len(), class)) {
-                sums.add(time, w);
-            }
-            *sums = sums.close();
-        }
-        self.fit_error = self.geometry.map(|sums| sums.fit_error());
-        self.span =
-            [times[last] - times[first], times[last] * self.weights.dark - times[first] * self.weights.dark];
-        self.covered += times[first] - times[first - 1];
-        self.covered += times[last] - times[first];
-        if !rate {
-            self.counts = self.covered;
-        }
     }
 
     /// Room for one block at a time.
     pub fn scratch(&self) -> Scratch {
         Scratch {
-            flags: vec![[0; LANES]; TILES * self.nread],
-            signal: vec![[0.0; LANES]; TILES * self.used.len()],
-            error: vec![[0.0; LANES]; TILES * self.used.len()],
-            to_dn: [[1.0; LANES]; TILES],
+            ramps: Ramps::new(TILES, self.nread, self.used.len()),
             rate: [[0.0; LANES]; TILES],
             err: [[0.0; LANES]; TILES],
             dq: [[0; LANES]; TILES],
-            disturbed: [[1; LANES]; TILES],
             hit: [[0; LANES]; TILES],
-            nread: self.nread,
-            used: self.used.len(),
+            struck: [0; TILES],
+            disturbed: [u16::MAX; TILES],
             len: 0,
         }
     }
@@ -167,11 +140,12 @@ impl simd::Loop for Solve<'_, '_> {
     fn run(self) {
         let Self { plan, reads, params, first, block } = self;
         let pixels = first..first + block.len;
-        if let Some(to_dn) = reads.to_dn {
-            block.to_dn.as_flattened_mut()[..block.len].copy_from_slice(&to_dn[pixels.clone()]);
+        let Ramps { flags, signal, error, to_dn, used, .. } = &mut block.ramps;
+        if let Some(factors) = reads.to_dn {
+            to_dn.as_flattened_mut()[..block.len].copy_from_slice(&factors[pixels.clone()]);
         }
         for r in 0..plan.nread {
-            spread(&reads.dq.plane(r)[pixels.clone()], &mut block.flags[r..], plan.nread);
+            spread(&reads.dq.plane(r)[pixels.clone()], &mut flags[r..], plan.nread);
         }
         for (j, &r) in plan.used.iter().enumerate() {
             let sci = &reads.sci.plane(r)[pixels.clone()];
@@ -181,14 +155,13 @@ impl simd::Loop for Solve<'_, '_> {
                 Times::PerRead(times) => Factor::Same(times[r]),
                 Times::PerPixel(times) => Factor::Each(&times.plane(r)[pixels.clone()]),
             };
-            accumulate(sci, &block.to_dn, factor, &mut block.signal[j..], block.used);
-            accumulate(err, &block.to_dn, factor, &mut block.error[j..], block.used);
+            accumulate(sci, to_dn, factor, &mut signal[j..], *used);
+            accumulate(err, to_dn, factor, &mut error[j..], *used);
         }
-        if plan.times.is_empty() {
-            return;
-        }
-        for t in 0..block.len.div_ceil(LANES) {
-            fit_tile(plan, block, t, Ahead { reads, at: first + AHEAD + t * LANES });
+        if let Some(whole) = &plan.whole {
+            for t in 0..block.len.div_ceil(LANES) {
+                fit_tile(plan, whole, block, t, Ahead { reads, at: first + AHEAD + t * LANES });
+            }
         }
     }
 }
@@ -216,13 +189,7 @@ fn spread<T: Copy>(run: &[T], tiles: &mut [Tile<T>], step: usize) {
 
 /// Turn a run of stored values into accumulated DN, in every `step`-th tile.
 #[inline(always)]
-fn accumulate(
-    run: &[f32],
-    to_dn: &[Tile<f32>; TILES],
-    factor: Factor<'_>,
-    tiles: &mut [Tile<f32>],
-    step: usize,
-) {
+fn accumulate(run: &[f32], to_dn: &[Tile<f32>], factor: Factor<'_>, tiles: &mut [Tile<f32>], step: usize) {
     let (whole, rest) = run.as_chunks::<LANES>();
     if let Factor::Same(factor) = factor {
         for ((pixels, to_dn), tile) in whole.iter().zip(to_dn).zip(tiles.iter_mut().step_by(step)) {
@@ -266,22 +233,58 @@ impl Ahead<'_> {
 
 /// Fit the pixels of one tile.
 #[inline(always)]
-fn fit_tile(plan: &Plan, block: &mut Scratch, t: usize, ahead: Ahead<'_>) {
-    let signal = &block.signal[t * block.used..(t + 1) * block.used];
-    let error = &block.error[t * block.used..(t + 1) * block.used];
-    let flags = &block.flags[t * block.nread..(t + 1) * block.nread];
-    let disturbed = &mut block.disturbed[t];
-    (*disturbed, block.dq[t]) = judge_flags(plan, flags, ahead);
-    let sums = sum_signal(plan, signal, 0);
-    block.hit[t] = look_for_hits(plan, &sums, signal, error, disturbed, ahead);
-    let (slope, fit_error) = weigh(plan, &sums, signal, error);
-    let slopes = Slopes { slope, fit_error, to_dn: &block.to_dn[t] };
-    rates(plan, &slopes, signal, [&mut block.rate[t], &mut block.err[t]], disturbed);
+fn fit_tile(plan: &Plan, whole: &Interval, block: &mut Scratch, t: usize, ahead: Ahead<'_>) {
+    let (signal, error) = block.ramps.tile(t);
+    let judged = judge_flags(plan, &block.ramps.flags[t * plan.nread..(t + 1) * plan.nread], ahead);
+    let equal = whole.sum(signal, 0);
+    let call = |j: usize| ahead.call(&ahead.reads.err, plan.used[j]);
+    let seen = whole.search(&equal, signal, error, plan.crsigma, false, call);
+    let mean = Mean::of(&whole.slopes(&equal, signal, error));
+    [block.rate[t], block.err[t]] = mean.rates(plan.counts, &block.ramps.to_dn[t]);
+    block.dq[t] = judged.dq;
+    let (mut struck, mut disturbed) = ([0u16; LANES], [0u16; LANES]);
+    for l in 0..LANES {
+        let other = (seen.other[l] != 0) | (judged.disturbed[l] != 0);
+        let hit = seen.hit[l] != 0;
+        struck[l] = u16::from(hit & !other & (judged.fitted[l] == 0));
+        disturbed[l] = u16::from(other | hit | (mean.lost[l] != 0)) & !struck[l];
+        block.hit[t][l] = seen.hit[l] as u16;
+    }
+    (block.struck[t], block.disturbed[t]) = (bits(struck), bits(disturbed));
+    let cleared = judged.every.iter().fold(0, |any, every| any | every) & plan.cleared;
+    if cleared != 0 {
+        for flags in &mut block.ramps.flags[t * plan.nread..(t + 1) * plan.nread] {
+            for l in 0..LANES {
+                flags[l] &= if disturbed[l] == 0 { !cleared } else { u16::MAX };
+            }
+        }
+    }
 }
 
-/// Which pixels the flags of the reads disturb, and the product's flags.
+/// One bit from each lane.
 #[inline(always)]
-fn judge_flags(plan: &Plan, flags: &[Tile<u16>], ahead: Ahead<'_>) -> (Tile<u16>, Tile<u16>) {
+fn bits(lanes: Tile<u16>) -> u16 {
+    let mut bits = 0;
+    for l in 0..LANES {
+        bits |= lanes[l] << l;
+    }
+    bits
+}
+
+/// The flags of a tile's reads, put together.
+struct Judged {
+    /// Flags of any read.
+    every: Tile<u16>,
+    /// Flags of any used read that matter.
+    fitted: Tile<u16>,
+    /// Flags that leave the pixel to the plain path.
+    disturbed: Tile<u16>,
+    /// Flags of the product.
+    dq: Tile<u16>,
+}
+
+#[inline(always)]
+fn judge_flags(plan: &Plan, flags: &[Tile<u16>], ahead: Ahead<'_>) -> Judged {
     let (mut every, mut always) = ([0u16; LANES], [u16::MAX; LANES]);
     for (r, flags) in flags.iter().enumerate() {
         ahead.call(&ahead.reads.dq, r);
@@ -311,200 +314,41 @@ fn judge_flags(plan: &Plan, flags: &[Tile<u16>], ahead: Ahead<'_>) -> (Tile<u16>
             | (flags[1][l] & SATPIXEL);
         dq[l] = (fitted[l] | (flags[0][l] & zeroth)) & !(plan.ignored | SATPIXEL);
     }
-    (disturbed, dq)
-}
-
-/// Sums of `w y` and `w t y` with the weights of a class.
-#[inline(always)]
-fn sum_signal(plan: &Plan, signal: &[Tile<f32>], class: usize) -> [Tile<f32>; 2] {
-    let (mut sy, mut sxy) = ([0.0f32; LANES], [0.0f32; LANES]);
-    let weights = plan.weights.of(plan.times.len(), class);
-    for ((y, &time), &w) in signal.iter().zip(&plan.times).zip(weights) {
-        for l in 0..LANES {
-            sy[l] += y[l] * w;
-            sxy[l] += (time * y[l]) * w;
-        }
-    }
-    [sy, sxy]
-}
-
-/// Find the largest step in the residuals from the equal-weight line: the pixel's first hit. Pixels with a
-/// hit, with what may be a spike, or with a sample that has no error are disturbed.
-#[inline(always)]
-fn look_for_hits(
-    plan: &Plan,
-    [sy, sxy]: &[Tile<f32>; 2],
-    signal: &[Tile<f32>],
-    error: &[Tile<f32>],
-    disturbed: &mut Tile<u16>,
-    ahead: Ahead<'_>,
-) -> Tile<u16> {
-    let (mut intercept, mut slope) = ([0.0f32; LANES], [0.0f32; LANES]);
-    for l in 0..LANES {
-        (intercept[l], slope[l]) = plan.geometry[0].line(sy[l], sxy[l]);
-    }
-    let (mut before, mut previous, mut rise) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
-    let (mut other, mut hit) = ([0u32; LANES], [0u32; LANES]);
-    // From nothing to the first residual is no step.
-    let mut best = [f32::INFINITY; LANES];
-    for (j, ((y, e), &time)) in signal.iter().zip(error).zip(&plan.times).enumerate() {
-        ahead.call(&ahead.reads.err, plan.used[j]);
-        for l in 0..LANES {
-            let residual = (y[l] - (intercept[l] + slope[l] * time)) / e[l];
-            let change = residual - previous[l];
-            let step = change.abs();
-            let higher = step > best[l];
-            best[l] = if higher { step } else { best[l] };
-            hit[l] = if higher { j as u32 } else { hit[l] };
-            let above = (rise[l] > SPIKE_SIGMA) & (change < -SPIKE_SIGMA);
-            other[l] |= u32::from(above & (before[l] < 0.0) & (residual < 0.0));
-            // Without an error (zero, NaN) a sample has no say: the pixel path leaves it out.
-            other[l] |= u32::from(e[l] == 0.0) | u32::from(e[l].is_nan());
-            (before[l], previous[l], rise[l]) = (previous[l], residual, change);
-        }
-        if j == 0 {
-            best = [plan.crsigma; LANES];
-        }
-    }
-    let mut alone = [0u16; LANES];
-    for l in 0..LANES {
-        alone[l] = if other[l] == 0 && disturbed[l] == 0 { hit[l] as u16 } else { 0 };
-        disturbed[l] |= (other[l] | hit[l]) as u16;
-    }
-    alone
-}
-
-/// Slopes under the weights that suit each pixel's signal-to-noise ratio, and their read-noise errors.
-#[inline(always)]
-fn weigh(
-    plan: &Plan,
-    equal: &[Tile<f32>; 2],
-    signal: &[Tile<f32>],
-    error: &[Tile<f32>],
-) -> (Tile<f32>, Tile<f32>) {
-    let last = signal.len() - 1;
-    let mut classes = [0u32; LANES];
-    let mut present = 0;
-    for l in 0..LANES {
-        let snr = (signal[last][l] - signal[0][l]) / error[last][l];
-        let snr = if error[last][l] > 0.0 { snr } else { 0.0 };
-        classes[l] = line::class_of(snr) as u32;
-        present |= 1 << classes[l];
-    }
-    let (mut slope, mut fit_error) = ([0.0f32; LANES], [0.0f32; LANES]);
-    for class in 0..CLASSES {
-        if present & (1 << class) == 0 {
-            continue;
-        }
-        let [sy, sxy] = if class == 0 { *equal } else { sum_signal(plan, signal, class) };
-        for l in 0..LANES {
-            let (_, weighted) = plan.geometry[class].line(sy[l], sxy[l]);
-            let mine = classes[l] == class as u32;
-            slope[l] = if mine { weighted } else { slope[l] };
-            fit_error[l] = if mine { plan.fit_error[class] } else { fit_error[l] };
-        }
-    }
-    (slope, fit_error)
-}
-
-struct Slopes<'a> {
-    slope: Tile<f32>,
-    fit_error: Tile<f32>,
-    to_dn: &'a Tile<f32>,
-}
-
-/// Rates and errors from the slopes.
-#[inline(always)]
-fn rates(
-    plan: &Plan,
-    slopes: &Slopes<'_>,
-    signal: &[Tile<f32>],
-    [rate, err]: [&mut Tile<f32>; 2],
-    disturbed: &mut Tile<u16>,
-) {
-    let (start, end) = (&signal[0], &signal[signal.len() - 1]);
-    let [dx, dark] = plan.span;
-    let mut lost = [0u32; LANES];
-    for l in 0..LANES {
-        let (slope, fit, to_dn) = (slopes.slope[l], slopes.fit_error[l], slopes.to_dn[l]);
-        let error = line::slope_error(plan.weights.gain, fit, fit, dx, end[l] - start[l], dark);
-        let variance = error * error;
-        let weight = (1.0 / f64::from(variance)) as f32;
-        let sum = slope / variance;
-        // A variance of zero, or none at all, leaves no weight: the pixel path knows what then.
-        lost[l] =
-            u32::from(variance == 0.0) | u32::from(weight == 0.0) | u32::from(!(weight + slope).is_finite());
-        rate[l] = (sum / weight) * plan.counts / to_dn;
-        err[l] = (1.0 / weight).sqrt() * plan.counts / to_dn;
-    }
-    for l in 0..LANES {
-        disturbed[l] |= lost[l] as u16;
-    }
+    Judged { every, fitted, disturbed, dq }
 }
 
 impl Scratch {
-    /// Rates, errors and flags of the block's undisturbed pixels.
+    /// Rates, errors and flags of the block's undisturbed pixels; those that were hit have their flags too.
     pub fn products(&self) -> (&[f32], &[f32], &[u16]) {
         let len = self.len;
         (&self.rate.as_flattened()[..len], &self.err.as_flattened()[..len], &self.dq.as_flattened()[..len])
     }
 
-    /// Pixels of the block that the pixel path must answer.
-    pub fn disturbed(&self) -> &[u16] {
-        &self.disturbed.as_flattened()[..self.len]
+    /// The next pixel from `from` on that the plain path must answer.
+    pub fn next_disturbed(&self, from: usize) -> Option<usize> {
+        next(&self.disturbed, from).filter(|&pixel| pixel < self.len)
     }
 
-    /// Place of a pixel's first hit among the used reads, if that is known.
-    #[inline]
-    pub fn hit(&self, pixel: usize) -> Option<usize> {
-        let place = self.hit.as_flattened()[pixel];
-        (place != 0).then_some(place.into())
+    /// The next pixel from `from` on that was hit and is not disturbed otherwise, and the hit's place among the
+    /// used reads.
+    pub fn next_struck(&self, from: usize) -> Option<(usize, usize)> {
+        let pixel = next(&self.struck, from).filter(|&pixel| pixel < self.len)?;
+        Some((pixel, self.hit.as_flattened()[pixel].into()))
     }
 
-    /// Signal and error of one pixel's used reads, accumulated DN.
-    #[inline]
-    pub fn samples(&self, pixel: usize) -> impl Iterator<Item = (f32, f32)> {
-        let (t, l) = (pixel / LANES, pixel % LANES);
-        let tile = t * self.used..(t + 1) * self.used;
-        self.signal[tile.clone()].iter().zip(&self.error[tile]).map(move |(y, e)| (y[l], e[l]))
-    }
-
-    /// Flags of one pixel in all reads.
-    #[inline]
-    pub fn flags(&self, pixel: usize) -> impl Iterator<Item = u16> {
-        let (t, l) = (pixel / LANES, pixel % LANES);
-        self.flags[t * self.nread..(t + 1) * self.nread].iter().map(move |flags| flags[l])
-    }
-
-    /// The same, to change.
-    #[inline]
-    pub fn flags_mut(&mut self, pixel: usize) -> impl Iterator<Item = &mut u16> {
-        let (t, l) = (pixel / LANES, pixel % LANES);
-        self.flags[t * self.nread..(t + 1) * self.nread].iter_mut().map(move |flags| &mut flags[l])
-    }
-
-    /// Factor that made the samples of a pixel DN.
-    #[inline]
-    pub fn to_dn(&self, pixel: usize) -> f32 {
-        self.to_dn.as_flattened()[pixel]
-    }
-
-    /// Clear flags of the undisturbed pixels.
-    pub fn clear_flags(&mut self, flags: u16) {
-        for (stored, disturbed) in self.flags.chunks_mut(self.nread).zip(&self.disturbed) {
-            for stored in stored {
-                for l in 0..LANES {
-                    stored[l] &= if disturbed[l] == 0 { !flags } else { u16::MAX };
-                }
-            }
-        }
+    /// Flag the reads of a pixel from a hit on.
+    pub fn mark(&mut self, plan: &Plan, pixel: usize, hit: usize) {
+        self.ramps.flags_mut(pixel).skip(plan.used[hit]).for_each(|flags| *flags |= DATAREJECT);
     }
 
     /// Write the flags of all reads.
     pub fn store_flags(&self, planes: &mut [&mut [u16]], first: usize) {
         for (r, plane) in planes.iter_mut().enumerate() {
-            let (whole, rest) = plane[first..first + self.len].as_chunks_mut();
-            let mut tiles = self.flags[r..].iter().step_by(self.nread);
+            let (now, soon) = plane[first..].split_at_mut(self.len);
+            // The next block's flags go there: without a call each plane would make the processor wait.
+            soon.chunks(LINE).take(SIZE / LINE).for_each(|line| simd::prefetch(&line[0]));
+            let (whole, rest) = now.as_chunks_mut();
+            let mut tiles = self.ramps.flags[r..].iter().step_by(self.ramps.nread);
             for (stored, flags) in whole.iter_mut().zip(&mut tiles) {
                 *stored = *flags;
             }
@@ -513,4 +357,13 @@ impl Scratch {
             }
         }
     }
+}
+
+/// The first bit set from bit `from` on.
+fn next(masks: &[u16], from: usize) -> Option<usize> {
+    let mut keep = u16::MAX << (from % LANES);
+    masks.iter().enumerate().skip(from / LANES).find_map(|(t, &mask)| {
+        let kept = mask & std::mem::replace(&mut keep, u16::MAX);
+        (kept != 0).then(|| t * LANES + kept.trailing_zeros() as usize)
+    })
 }

@@ -13,20 +13,26 @@
 //!
 //! Arithmetic is IEEE float32 in the order of the reference program, without fused multiply-add: with
 //! `parity` every bit agrees with calwf3 3.7.3 (`tests/golden/test_crcorr.py`). Rooms: [`line`] the fit,
-//! [`pixel`] one pixel with all rules (the truth), [`block`] hundreds of undisturbed pixels at once (fast).
+//! [`pixel`] one pixel with all rules (the truth); fast, and many pixels at once: [`block`] those without a hit,
+//! [`onehit`] those with one, both by the [`interval`] and the [`tile`].
 //!
 //! Without `parity` four faults of the reference program are mended, each marked where it is decided:
 //! flags of an earlier fit are cleared first; samples flagged 1024 are left out of every fit and stay out of
 //! the product's DQ; spikes are left out of lenient fits too; errors of two-point rates add in quadrature.
 
 mod block;
+mod interval;
 mod line;
+mod onehit;
 mod pixel;
+mod tile;
 
 use crate::simd::zeros;
 use crate::view::{Cube, Region};
 use crate::{Error, Result, dq, par};
+use onehit::Place;
 use std::ops::Range;
+use tile::LANES;
 
 /// Rows worked by one thread at a time: small, since hits (slow pixels) cluster.
 const BAND_ROWS: usize = 8;
@@ -131,14 +137,6 @@ impl<'a> Rows<'a> {
             time: front(&mut self.time, size),
         }
     }
-
-    fn put(&mut self, at: usize, solved: &Solved) {
-        self.rate[at] = solved.rate;
-        self.err[at] = solved.err;
-        self.dq[at] = solved.dq;
-        self.samp[at] = solved.samp;
-        self.time[at] = solved.time;
-    }
 }
 
 /// Rows of the frame that one thread works on, and those of the product that lie in them.
@@ -147,6 +145,17 @@ struct Band<'a> {
     rows: Rows<'a>,
     read_dq: Vec<&'a mut [u16]>,
     unstable: &'a mut usize,
+}
+
+impl Band<'_> {
+    fn put(&mut self, at: usize, solved: &Solved) {
+        self.rows.rate[at] = solved.rate;
+        self.rows.err[at] = solved.err;
+        self.rows.dq[at] = solved.dq;
+        self.rows.samp[at] = solved.samp;
+        self.rows.time[at] = solved.time;
+        *self.unstable += usize::from(solved.unstable);
+    }
 }
 
 /// Fit the ramp of every pixel in `region`.
@@ -166,13 +175,14 @@ pub fn fit_crcorr(reads: &Reads<'_>, region: &Region, params: &Params, threads: 
     };
     let mut unstable = vec![0; ny.div_ceil(BAND_ROWS)];
     let bands = cut(&mut fit, region, [ny, nx], &mut unstable);
-    let plan = block::Plan::new(reads, params);
-    par::for_each(
-        bands,
-        threads,
-        || (plan.scratch(), pixel::Scratch::new(reads, params)),
-        |(block, pixel), band| Work { plan: &plan, reads, region, params }.fill(block, pixel, band),
-    );
+    let work = Work {
+        blocks: block::Plan::new(reads, params),
+        queues: onehit::Plan::new(reads, params),
+        reads,
+        region,
+        params,
+    };
+    par::for_each(bands, threads, || work.scratch(), |scratch, band| work.fill(scratch, band));
     fit.unstable = unstable.into_iter().sum();
     Ok(fit)
 }
@@ -203,15 +213,31 @@ fn cut<'a>(
 
 /// What all bands share.
 struct Work<'a> {
-    plan: &'a block::Plan,
+    blocks: block::Plan,
+    queues: onehit::Plan,
     reads: &'a Reads<'a>,
     region: &'a Region,
     params: &'a Params,
 }
 
+/// Room for one thread.
+struct Scratch {
+    block: block::Scratch,
+    queues: onehit::Queues,
+    pixel: pixel::Scratch,
+}
+
 impl Work<'_> {
-    /// Fill one band: whole blocks of undisturbed pixels at once, the others one by one.
-    fn fill(&self, block: &mut block::Scratch, pixel: &mut pixel::Scratch, mut band: Band<'_>) {
+    fn scratch(&self) -> Scratch {
+        Scratch {
+            block: self.blocks.scratch(),
+            queues: self.queues.queues(),
+            pixel: pixel::Scratch::new(self.reads, self.params),
+        }
+    }
+
+    /// Fill one band: blocks of pixels at once, of those that were hit as many as there are, others one by one.
+    fn fill(&self, scratch: &mut Scratch, mut band: Band<'_>) {
         let nx = self.reads.sci.shape()[2];
         let Region { y: inside, x } = self.region;
         let mut done = 0;
@@ -225,16 +251,17 @@ impl Work<'_> {
             self.copy_flags(&mut band, row + x.end..row + nx);
             for start in x.clone().step_by(block::SIZE) {
                 let len = block::SIZE.min(x.end - start);
-                let first = y * nx + start;
-                self.plan.solve(self.reads, self.params, first, len, block);
-                self.store(block, &mut band.rows, done);
-                *band.unstable += self.solve_disturbed(block, pixel, first, &mut band.rows, done);
-                if !self.params.parity {
-                    block.clear_flags(dq::DATAREJECT);
-                }
-                block.store_flags(&mut band.read_dq, row + start);
+                let first = Place { frame: y * nx + start, row: done };
+                self.blocks.solve(self.reads, self.params, first.frame, len, &mut scratch.block);
+                self.store(&scratch.block, &mut band.rows, done);
+                self.solve_disturbed(scratch, &mut band, first);
+                scratch.block.store_flags(&mut band.read_dq, row + start);
+                self.queue_up(scratch, &mut band, first);
                 done += len;
             }
+        }
+        while let Some(queue) = scratch.queues.next() {
+            self.solve_queue(scratch, &mut band, queue);
         }
     }
 
@@ -254,31 +281,61 @@ impl Work<'_> {
         rows.rate[pixels.clone()].copy_from_slice(rate);
         rows.err[pixels.clone()].copy_from_slice(err);
         rows.dq[pixels.clone()].copy_from_slice(dq);
-        rows.samp[pixels.clone()].fill(self.plan.samp);
-        rows.time[pixels].fill(self.plan.covered);
+        rows.samp[pixels.clone()].fill(self.blocks.samp);
+        rows.time[pixels].fill(self.blocks.covered);
     }
 
-    /// Solve the pixels that the block could not; the number of unstable ones.
-    fn solve_disturbed(
-        &self,
-        block: &mut block::Scratch,
-        pixel: &mut pixel::Scratch,
-        first: usize,
-        rows: &mut Rows<'_>,
-        at: usize,
-    ) -> usize {
-        let mut unstable = 0;
-        for p in 0..block.disturbed().len() {
-            if block.disturbed()[p] == 0 {
+    /// Solve the pixels of a block that neither it nor the queues can, and mark the hits of the latter.
+    fn solve_disturbed(&self, Scratch { block, pixel, .. }: &mut Scratch, band: &mut Band<'_>, first: Place) {
+        let mut from = 0;
+        while let Some(p) = block.next_disturbed(from) {
+            pixel.load(self.reads, self.params, first.frame + p, (&block.ramps, p), None);
+            let solved = pixel.solve(self.params);
+            pixel.store_flags(block.ramps.flags_mut(p));
+            band.put(first.row + p, &solved);
+            from = p + 1;
+        }
+        from = 0;
+        while let Some((p, hit)) = block.next_struck(from) {
+            block.mark(&self.blocks, p, hit);
+            from = p + 1;
+        }
+    }
+
+    /// Queue up the pixels of a block that were hit, once its flags are stored: what a queue finds goes on top.
+    fn queue_up(&self, scratch: &mut Scratch, band: &mut Band<'_>, first: Place) {
+        let mut from = 0;
+        while let Some((p, hit)) = scratch.block.next_struck(from) {
+            let place = Place { frame: first.frame + p, row: first.row + p };
+            if let Some(full) = scratch.queues.push(&scratch.block.ramps, p, hit, place) {
+                self.solve_queue(scratch, band, full);
+            }
+            from = p + 1;
+        }
+    }
+
+    /// Solve the pixels of a queue.
+    fn solve_queue(&self, Scratch { queues, pixel, .. }: &mut Scratch, band: &mut Band<'_>, queue: usize) {
+        let found = queues.solve(&self.queues, queue);
+        for (l, &Place { frame, row }) in found.places[..found.len].iter().enumerate() {
+            if found.disturbed[l] == 0 {
+                // The product's flags are there already.
+                band.rows.rate[row] = found.rate[l];
+                band.rows.err[row] = found.err[l];
+                band.rows.samp[row] = self.queues.samp;
+                band.rows.time[row] = found.time;
                 continue;
             }
-            pixel.load(self.reads, self.params, first + p, block, p);
+            let (at, hit) = (queue * LANES + l, Some(queue + 1));
+            pixel.load(self.reads, self.params, frame, (queues.ramps(), at), hit);
             let solved = pixel.solve(self.params);
-            pixel.store_flags(block.flags_mut(p));
-            rows.put(at + p, &solved);
-            unstable += usize::from(solved.unstable);
+            pixel.store_flags(queues.ramps().flags_mut(at));
+            band.put(row, &solved);
+            let first = band.y.start * self.reads.sci.shape()[2];
+            for (stored, flags) in band.read_dq.iter_mut().zip(queues.ramps().flags(at)) {
+                stored[frame - first] = flags;
+            }
         }
-        unstable
     }
 }
 

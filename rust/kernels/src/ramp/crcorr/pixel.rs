@@ -1,7 +1,8 @@
-//! One pixel with all the rules: the truth that [`super::block`] must agree with.
+//! One pixel with all the rules: the truth that [`super::block`] and [`super::onehit`] must agree with.
 
 use super::line::{self, Sample, Weights};
-use super::{Params, Reads, Solved, Times, block, ignored};
+use super::tile::Ramps;
+use super::{Params, Reads, Solved, Times, ignored};
 use crate::dq::{DATAREJECT, DETECTORPROB, HIGH_CURVATURE, SATPIXEL, SPIKE, UNSTABLE};
 
 /// A residual this far above both neighbours is a spike, in sigma.
@@ -51,7 +52,7 @@ pub(super) struct Scratch {
     cleared: u16,
     /// All used samples are without a flag, and take part.
     clean: bool,
-    /// Place of the first hit in a ramp that is clean, where the block has seen it.
+    /// Place of the first hit among the used reads, where it has been seen.
     hit: Option<usize>,
     /// Signal and error of the zeroth read, for a pixel saturated in the first.
     rescued: Option<[f32; 2]>,
@@ -99,17 +100,18 @@ impl Scratch {
         }
     }
 
-    /// Collect the samples of flat pixel `at`, which the block holds as `pixel`.
+    /// Collect the samples of flat pixel `at`, which is pixel `pixel` of `ramps`. `hit` is the place of its first
+    /// hit among the used reads, if those are known to be clean and the hit is known.
     pub fn load(
         &mut self,
         reads: &Reads<'_>,
         params: &Params,
         at: usize,
-        block: &block::Scratch,
-        pixel: usize,
+        (ramps, pixel): (&Ramps, usize),
+        hit: Option<usize>,
     ) {
-        self.to_dn = block.to_dn(pixel);
-        self.hit = block.hit(pixel);
+        self.to_dn = ramps.to_dn(pixel);
+        self.hit = hit;
         if let Times::PerPixel(times) = reads.times {
             for (r, time) in self.time.iter_mut().enumerate() {
                 *time = times.plane(r)[at];
@@ -118,12 +120,12 @@ impl Scratch {
                 *sample = Sample::new(self.time[r], 0.0, 0.0);
             }
         }
-        for (sample, (y, s)) in self.ramp.iter_mut().zip(block.samples(pixel)) {
+        for (sample, (y, s)) in self.ramp.iter_mut().zip(ramps.samples(pixel)) {
             sample.set(y, s);
         }
-        self.load_flags(reads, params, block.flags(pixel));
+        self.load_flags(reads, params, ramps.flags(pixel));
         let saturated =
-            params.zeroth_rescue && block.flags(pixel).nth(1).is_some_and(|dq| dq & SATPIXEL != 0);
+            params.zeroth_rescue && ramps.flags(pixel).nth(1).is_some_and(|dq| dq & SATPIXEL != 0);
         self.rescued = saturated.then(|| [reads.sci.plane(0)[at], reads.err.plane(0)[at]]);
         self.rows.fill(0);
     }
@@ -232,8 +234,7 @@ impl Scratch {
             return Search::NoSamples;
         }
         let (mut hits, mut from) = (0, 0);
-        let known = self.hit.filter(|_| self.clean);
-        let mut found = known.map(|place| Found { interval: 0, place, spike: false });
+        let mut found = self.hit.take().map(|place| Found { interval: 0, place, spike: false });
         // Nothing stuck out of the intervals before the last find, and they have not changed since.
         while let Some(Found { interval, place, spike }) =
             found.take().or_else(|| self.find(from, mode, params))
@@ -551,12 +552,12 @@ mod tests {
             let params = Params {
                 crsigma, bad_dq: 256, gain: 2.35, rate: false, zeroth_rescue: false, zeroth_time: 2.9, parity,
             };
-            let plan = block::Plan::new(&reads, &params);
+            let plan = super::super::block::Plan::new(&reads, &params);
             let mut block = plan.scratch();
             plan.solve(&reads, &params, 0, 1, &mut block);
             let mut ramp = Scratch::new(&reads, &params);
             for mode in [Mode::Strict, Mode::Lenient] {
-                ramp.load(&reads, &params, 0, &block, 0);
+                ramp.load(&reads, &params, 0, (&block.ramps, 0), block.next_struck(0).map(|(_, hit)| hit));
                 if ramp.search(mode, &params) == Search::Settled {
                     let (bounds, rows) = (ramp.bounds.clone(), ramp.rows.clone());
                     prop_assert!(ramp.split(mode, &params));
