@@ -40,7 +40,7 @@ def test_json_is_one_object_a_line(ima: Path, tmp_path: Path, capsys: pytest.Cap
     assert main(["cal", str(ima), "--only", "crcorr", "-o", str(tmp_path), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["status"] == "ok"
-    assert set(record["seconds"]) == {"read", "compute", "write"}
+    assert set(record["seconds"]) == {"read", "references", "compute", "write"}
     assert Path(record["flt"]).is_file()
 
 

@@ -54,6 +54,7 @@ def test_full_frame_flat_is_cut_to_the_subarray(ima: Path, tmp_path: Path) -> No
     path = tmp_path / "full_pfl.fits"
     primary = fits.PrimaryHDU()
     primary.header.update(DETECTOR="IR", FILTER=ramp.primary["FILTER"], PEDIGREE="GROUND")
+    primary.header["FILETYPE"] = "PIXEL-TO-PIXEL FLAT"
     made = [primary]
     for name, data in (("SCI", frame), ("ERR", frame), ("DQ", frame.astype(np.int16))):
         hdu = fits.ImageHDU(data, name=name)

@@ -99,12 +99,14 @@ def calibrate_reads(
         of the upper and right quadrants; needed for `noise` and `zero_signal`.
     linearity : Linearity, optional
         Reference planes for `zero_signal` and `linearize`.
-    linearity_at, darks_at : (int, int), optional
-        Row and column of the reference planes on which the first light-sensitive pixel falls.
+    linearity_at : (int, int), optional
+        Row and column of these planes on which the first light-sensitive pixel falls.
     linearize : bool, optional
         Correct the response and flag saturated pixels (NLINCORR).
     darks : sequence of Planes, optional
         Dark of every read, DN (DARKCORR).
+    darks_at : (int, int), optional
+        Row and column of the darks on which the first light-sensitive pixel falls.
     times : (float, sequence of ndarray), optional
         Exposure time of the zeroth read, and those of every read, (1,) or (ny * nx,), seconds: divide by them
         (UNITCORR).
@@ -237,5 +239,9 @@ def good_mean(sci: NDArray[np.float32], dq: NDArray[np.uint16], flags: int, regi
         Bits that exclude a pixel.
     region : tuple of int
         ``(y0, y1, x0, x1)`` to look at.
+
+    Returns
+    -------
+    float
     """
     return _core.good_mean(sci, dq, flags, region)

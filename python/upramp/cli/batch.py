@@ -20,6 +20,9 @@ from upramp.wfc3ir.products import product_names
 
 __all__ = ["add_batch_options", "add_fit_options", "fit_options", "run_batch"]
 
+SHARED_CACHE = 1 << 30
+"""Bytes of decoded references kept for the next exposure of a batch."""
+
 
 def add_batch_options(parser: argparse.ArgumentParser) -> None:
     """Add the files and the options of a batch.
@@ -29,11 +32,13 @@ def add_batch_options(parser: argparse.ArgumentParser) -> None:
     parser : ArgumentParser
         Parser of a command.
     """
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="IMA files (.fits, .gz, .fz)")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="RAW or IMA files (.fits, .gz, .fz)"
+    )
     parser.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR", help="where products go")
     parser.add_argument("--overwrite", action="store_true", help="replace existing products (never an input)")
     parser.add_argument("--resume", action="store_true", help="skip files whose products exist")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="files at a time (default 1)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="files at a time (default: one a core)")
     parser.add_argument("--log", metavar="FILE", help="append a log to FILE")
     add_output_options(parser)
 
@@ -68,7 +73,8 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
     args : Namespace
         Parsed arguments.
     """
-    from upramp.wfc3ir.references import Refs
+    from upramp.wfc3ir.files import SMALL_CACHE
+    from upramp.wfc3ir.references import Cache, Refs
 
     override = {}
     for item in args.set:
@@ -76,8 +82,10 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
         if not (key and equals and name):
             raise ValueError(f"--set is {item!r}, expected KEY=FILE")
         override[key.upper()] = name
+    # A single exposure needs each image once; for several, a gigabyte of them is kept.
+    cache = Cache(SMALL_CACHE if len(args.files) == 1 else SHARED_CACHE)
     return {
-        "refs": Refs(args.refs, override),
+        "refs": Refs(args.refs, override, cache),
         "crsigma": args.crsigma,
         "exclude": args.exclude,
         "clear_dq": args.clear_dq,
@@ -101,14 +109,14 @@ def run_batch(args: argparse.Namespace, task: Callable[[Path, int], Outcome]) ->
     int
         0, the code of the failure of a single file, or 6 if any of several files failed.
     """
-    if args.jobs < 1:
+    if args.jobs is not None and args.jobs < 1:
         raise ValueError(f"--jobs is {args.jobs}, expected a positive number")
     _check_names(args.files, args.output)
     todo = [path for path in args.files if not (args.resume and _done(path, args.output))]
     for path in args.files:
         if path not in todo:
             say(args, f"{path.name}: skipped, products exist", file=str(path), status="skipped")
-    jobs = min(args.jobs, max(len(todo), 1))
+    jobs = min(args.jobs or count_threads(None), max(len(todo), 1))
     threads = max(count_threads(None) // jobs, 1)
     failures: list[tuple[Path, BaseException]] = []
     pool = ThreadPoolExecutor(jobs)

@@ -1,4 +1,4 @@
-"""``upramp cal``: do the last calibration steps of IMA files."""
+"""``upramp cal``: calibrate RAW files, or go on from IMA files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 
 from upramp.cli.batch import add_batch_options, add_fit_options, fit_options, run_batch
+from upramp.wfc3ir.association import calibration_inputs
 from upramp.wfc3ir.files import Outcome, calibrate_file
 
 __all__ = ["HELP", "NAME", "configure", "run"]
 
 NAME = "cal"
-HELP = "do the last calibration steps (UNITCORR, CRCORR, FLATCORR) of IMA files"
+HELP = "calibrate RAW files, IMA files or associations to IMA and FLT"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate every file."""
+    # An association stands for its exposures.
+    args.files = [
+        path
+        for given in args.files
+        for path in (calibration_inputs(given) if "_asn" in given.name else [given])
+    ]
     options = fit_options(args)
     only = None if args.only is None else [name.upper() for name in args.only]
     omit = None if args.omit is None else [name.upper() for name in args.omit]

@@ -220,10 +220,11 @@ def _gather(ramp: Ramp, refs: Refs, steps: Sequence[str], *, parity: bool) -> tu
         bpixtab: "DQICORR" in steps,
         oscntab: "BLEVCORR" in steps,
         nlinfile: "NLINCORR" in steps or "ZSIGCORR" in steps,
-        darkfile: "DARKCORR" in steps,
         imphttab: "PHOTCORR" in steps,
         crrejtab: raw and "CRCORR" in steps,
         flats: "FLATCORR" in steps,
+        # The largest comes last: what the others needed on the way is free again.
+        darkfile: "DARKCORR" in steps,
     }
     for find, asked in wanted.items():
         if asked:

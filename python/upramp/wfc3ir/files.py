@@ -29,7 +29,7 @@ __all__ = ["Correction", "FileOptions", "Outcome", "calibrate_file"]
 log = logging.getLogger(__name__)
 
 UNSTABLE, DATAREJECT = 32, 8192
-SMALL_CACHE = 1 << 25
+SMALL_CACHE = 1 << 22
 """Bytes of decoded references kept where no other exposure will want them: the tables, not the images."""
 SUSPICIOUS_UNSTABLE = 0.02
 """Fraction of unstable pixels that no good exposure has: the detector's own are below 1 %."""
@@ -235,9 +235,8 @@ def _write(
     overwrite: bool,
     threads: int | None,
 ) -> None:
-    steps = ", ".join(name for name in done.cards if name.endswith("CORR"))
     cards = {**done.cards, "UPRVERS": (__version__, "upramp version")}
-    history = (f"upramp {__version__}: {steps}", *done.history)
+    history = (f"upramp {__version__}", *done.history)
     tables = []
     if correction is not None:
         cards = {"NPOP": (0, "number of reads left out of the ramp fit"), **cards, **correction.cards}

@@ -134,6 +134,8 @@ def load_images(refs: Refs, path: Path) -> ImageFile:
 
 def _read_images(path: Path) -> ImageFile:
     planes: dict[tuple[str, int], NDArray[Any]] = {}
+    # Null extensions of one value share an image: a dark has as many as it has reads.
+    constant: dict[tuple[object, ...], NDArray[Any]] = {}
     shape: tuple[int, ...] = ()
     ltv = (0.0, 0.0)
     with FitsReader(path) as reader:
@@ -149,7 +151,9 @@ def _read_images(path: Path) -> ImageFile:
                 plane = np.empty(unit.shape, dtype)
                 reader.read_into(index, plane)
             elif {"NPIX1", "NPIX2", "PIXVALUE"} <= set(header):
-                plane = np.full((int(header["NPIX2"]), int(header["NPIX1"])), header["PIXVALUE"], dtype)
+                size, value = (int(header["NPIX2"]), int(header["NPIX1"])), header["PIXVALUE"]
+                same = size, value, np.dtype(dtype)
+                plane = constant[same] = constant[same] if same in constant else np.full(size, value, dtype)
             else:
                 raise ReferenceFileError(
                     f"{path}[{unit.label}]: no image, and no NPIX1, NPIX2, PIXVALUE instead"
