@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upramp._arrays import count_threads
+from upramp.bench.calibration import bench_calibration
 from upramp.ramps import CrcorrParams, fit_crcorr, read_stats
 from upramp.simulate import Exposure, Scene, Simulation, simulate
 from upramp.tvb.fix import fix_file
@@ -150,7 +151,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1014, help="light-sensitive pixels a side (default 1014)")
     parser.add_argument("--repeats", type=int, default=9, help="runs a line (default 9)")
     parser.add_argument("--samp-seq", default="SPARS100", help="longer: more cosmic rays (default SPARS100)")
+    parser.add_argument("--raw", type=Path, help="calibrate this RAW file from start to end instead")
+    parser.add_argument("--refs", type=Path, help="directory of its reference files")
+    parser.add_argument("--against", metavar="CALWF3", help="the calwf3.e to run on it beside upramp")
     args = parser.parse_args()
+    if args.raw is not None:
+        bench_calibration(args.raw, args.refs or args.raw.parent, args.against, args.repeats)
+        return
     simulation = simulate(Exposure(size=args.size, samp_seq=args.samp_seq), Scene())
     for threads in sorted({1, count_threads(None)}):
         bench_fit(simulation, threads, args.repeats)

@@ -29,12 +29,16 @@ pub fn level(plane: &[f32], nx: usize, region: &Region, columns: [[usize; 2]; 2]
 fn resistant_mean(values: &mut Vec<f32>) -> f32 {
     let centre = median(values);
     let cut = SIGMA * deviation(values, centre);
-    // What is not a number is not beyond anything.
-    values.retain(|value| !((value - centre).abs() > cut));
+    values.retain(|&value| !beyond(value, centre, cut));
     let cut = SIGMA * scatter(values);
     let centre = median(values);
-    values.retain(|value| !((value - centre).abs() > cut));
+    values.retain(|&value| !beyond(value, centre, cut));
     mean(values.iter().copied())
+}
+
+/// What is not a number is not beyond anything.
+fn beyond(value: f32, centre: f32, cut: f32) -> bool {
+    (value - centre).abs() > cut
 }
 
 /// Median absolute deviation as sigma; the mean one where more than half of the values are the same.
@@ -72,7 +76,7 @@ fn median(values: &mut [f32]) -> f32 {
     let (below, &mut upper, _) = values.select_nth_unstable_by(half, f32::total_cmp);
     let lower = below.iter().copied().max_by(f32::total_cmp);
     match lower {
-        Some(lower) if values.len() % 2 == 0 => (0.5 * f64::from(lower + upper)) as f32,
+        Some(lower) if values.len().is_multiple_of(2) => (0.5 * f64::from(lower + upper)) as f32,
         _ => upper,
     }
 }
