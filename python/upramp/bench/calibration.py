@@ -76,7 +76,7 @@ def bench_calibration(raw: Path, refs: Path, against: str | None, repeats: int) 
     """
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        stages(raw, refs, work, repeats)
+        # First, while this process is small: a child's peak memory counts from its parent's.
         commands: dict[str, Callable[[], Cost]] = {
             f"upramp, {threads} thread(s)": partial(ours, raw, refs, work, threads)
             for threads in sorted({1, count_threads(None)})
@@ -92,6 +92,7 @@ def bench_calibration(raw: Path, refs: Path, against: str | None, repeats: int) 
                 costs[name].append(command())
         # The first of each only fills caches.
         medians = {name: Cost(*np.median(costs[name][1:], axis=0)) for name in commands}
+        stages(raw, refs, work, repeats)
     print(f"\nwhole commands, interpreter included, median of {repeats}")
     reference = medians.get("calwf3")
     for name, cost in medians.items():
@@ -107,7 +108,7 @@ def ours(raw: Path, refs: Path, work: Path, threads: int) -> Cost:
     command = [sys.executable, "-m", "upramp", "cal", str(raw.resolve()), "--refs", str(refs.resolve())]
     command += ["-o", "ours", "--overwrite", "--quiet"]
     if sys.platform == "linux":
-        cores = sorted(os.sched_getaffinity(0))[:threads]
+        cores = sorted(os.sched_getaffinity(0))[-threads:]
         command = ["taskset", "-c", ",".join(map(str, cores)), *command]
     return run(command, work)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -28,10 +30,12 @@ from upramp.io.atomic import atomic_path
 __all__ = ["Extension", "FitsReader", "table_bytes", "write_extensions"]
 
 BLOCK = 2880
+UNSIGNED = 32768
+"""BZERO by which FITS, which has none, stores unsigned words."""
 _DTYPES = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
 
 
-@dataclass(slots=True)
+@dataclass
 class Extension:
     """One header-data unit: its header and, where its pixels lie.
 
@@ -51,24 +55,24 @@ class Extension:
         """``EXTNAME,EXTVER`` for messages."""
         return f"{self.header.get('EXTNAME', 'PRIMARY')},{self.header.get('EXTVER', 1)}"
 
-    @property
+    # Looked up once: a header is slow to ask, and a file has eighty of them.
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape in NumPy order; empty without data."""
         return tuple(int(self.header[f"NAXIS{i}"]) for i in range(int(self.header["NAXIS"]), 0, -1))
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype[Any]:
         """Big-endian type of the stored values."""
         return np.dtype(">" + _DTYPES[int(self.header["BITPIX"])])
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of data, without padding."""
-        header = self.header
         if not self.shape:
             return 0
-        size = int(np.prod(self.shape, dtype=np.int64)) + int(header.get("PCOUNT", 0))
-        return self.dtype.itemsize * size * int(header.get("GCOUNT", 1))
+        size = math.prod(self.shape) + int(self.header.get("PCOUNT", 0))
+        return self.dtype.itemsize * size * int(self.header.get("GCOUNT", 1))
 
 
 class FitsReader:
@@ -192,6 +196,13 @@ class FitsReader:
             return
         stored = np.empty(unit.shape, unit.dtype)
         self._fill(stored.reshape(-1).view(np.uint8), unit)
+        if unit.dtype.str == ">i2" and scale == (1.0, UNSIGNED):
+            # Raw counts: adding this offset to a signed word is to flip its highest bit.
+            words = stored.reshape(-1).view(np.uint16)
+            _core.swap_big_endian(words)
+            words ^= np.uint16(UNSIGNED)
+            out[...] = words.reshape(unit.shape)
+            return
         out[...] = stored if scale == (1.0, 0.0) else (stored * scale[0] + scale[1])
 
     def _fill(self, target: NDArray[np.uint8], unit: Extension) -> None:
@@ -245,7 +256,6 @@ def write_extensions(
     overwrite : bool, optional
         Whether an existing file may be replaced.
     """
-    scratch: dict[tuple[int, np.dtype[Any]], NDArray[Any]] = {}
     with atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb", buffering=0) as stream:
         for unit in units:
             if isinstance(unit, bytes):
@@ -255,14 +265,27 @@ def write_extensions(
             stream.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii"))
             if data is None:
                 continue
-            word = np.dtype(f"u{data.dtype.itemsize}")
-            swapped = scratch.setdefault((data.size, word), np.empty(data.size, word))
-            swapped[...] = np.ascontiguousarray(data).reshape(-1).view(word)
-            _core.swap_big_endian(swapped)
-            view = swapped.data.cast("B")
-            while view:  # an unbuffered write may take less than all
-                view = view[stream.write(view) :]
+            _write_swapped(stream, np.ascontiguousarray(data).reshape(-1))
             stream.write(bytes(-data.nbytes % BLOCK))
+
+
+CHUNK = 1 << 17
+"""Bytes swapped and written at a time: they do not leave the cache in between."""
+
+
+def _write_swapped(stream: BinaryIO, data: NDArray[Any]) -> None:
+    word = np.dtype(f"u{data.dtype.itemsize}")
+    words = data.view(word)
+    step = CHUNK // word.itemsize
+    swapped = np.empty(min(step, words.size), word)
+    for start in range(0, words.size, step):
+        part = words[start : start + step]
+        chunk = swapped[: part.size]
+        chunk[...] = part
+        _core.swap_big_endian(chunk)
+        view = chunk.data.cast("B")
+        while view:  # an unbuffered write may take less than all
+            view = view[stream.write(view) :]
 
 
 def table_bytes(columns: dict[str, tuple[NDArray[Any], str | None]], name: str) -> bytes:

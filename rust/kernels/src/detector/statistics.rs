@@ -121,18 +121,36 @@ impl Tally {
 
 /// Mean of the pixels of `region` of an image without any of `flags`; 0 if there are none.
 pub fn mean(sci: &[f32], dq: &[u16], flags: u16, region: &Region, nx: usize) -> f32 {
-    let (mut count, mut sums) = (0u64, [0.0f64; LANES]);
-    for y in region.y.clone() {
-        let row = y * nx + region.x.start..y * nx + region.x.end;
-        for (sci, dq) in sci[row.clone()].chunks(LANES).zip(dq[row].chunks(LANES)) {
-            for ((sum, &value), &dq) in sums.iter_mut().zip(sci).zip(dq) {
-                let good = dq & flags == 0;
-                count += u64::from(good);
-                *sum += if good { f64::from(value) } else { 0.0 };
+    simd::run(Mean { sci, dq, flags, region, nx })
+}
+
+struct Mean<'a> {
+    sci: &'a [f32],
+    dq: &'a [u16],
+    flags: u16,
+    region: &'a Region,
+    nx: usize,
+}
+
+impl simd::Loop for Mean<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run(self) -> f32 {
+        let (mut counts, mut sums) = ([0u32; LANES], [0.0f64; LANES]);
+        for y in self.region.y.clone() {
+            let row = y * self.nx + self.region.x.start..y * self.nx + self.region.x.end;
+            for (sci, dq) in self.sci[row.clone()].chunks(LANES).zip(self.dq[row].chunks(LANES)) {
+                for (((count, sum), &value), &dq) in counts.iter_mut().zip(&mut sums).zip(sci).zip(dq) {
+                    let good = dq & self.flags == 0;
+                    *count += u32::from(good);
+                    *sum += if good { f64::from(value) } else { 0.0 };
+                }
             }
         }
+        let count: u64 = counts.into_iter().map(u64::from).sum();
+        if count == 0 { 0.0 } else { (sums.iter().sum::<f64>() / count as f64) as f32 }
     }
-    if count == 0 { 0.0 } else { (sums.iter().sum::<f64>() / count as f64) as f32 }
 }
 
 #[cfg(test)]
