@@ -30,6 +30,11 @@ pub struct GoodPixels {
 /// Sums run side by side, for speed; their order matters only beyond float32.
 const LANES: usize = 8;
 
+#[inline(always)]
+fn whole_and_rest<T>(row: &[T]) -> (&[[T; LANES]], &[T]) {
+    row.as_chunks()
+}
+
 /// Summarise the pixels of `region` with `dq & flags == 0` and `err > 0` (rows are `nx` wide).
 pub fn good_pixels(
     sci: &[f32],
@@ -60,12 +65,16 @@ impl simd::Loop for Gather<'_> {
         for y in self.region.y.clone() {
             let row = y * self.nx + self.region.x.start..y * self.nx + self.region.x.end;
             let (sci, err, dq) = (&self.sci[row.clone()], &self.err[row.clone()], &self.dq[row]);
-            let chunks = sci.chunks(LANES).zip(err.chunks(LANES)).zip(dq.chunks(LANES));
-            for ((sci, err), dq) in chunks {
-                for (((tally, &s), &e), &q) in seen.iter_mut().zip(sci).zip(err).zip(dq) {
+            let (sci, err, dq) = (whole_and_rest(sci), whole_and_rest(err), whole_and_rest(dq));
+            for ((sci, err), dq) in sci.0.iter().zip(err.0).zip(dq.0) {
+                for l in 0..LANES {
                     // An error that is not a number does not qualify.
-                    tally.add([s, e, s / e], q & self.flags == 0 && e > 0.0);
+                    let good = dq[l] & self.flags == 0 && err[l] > 0.0;
+                    seen[l].add([sci[l], err[l], sci[l] / err[l]], good);
                 }
+            }
+            for ((&s, &e), &q) in sci.1.iter().zip(err.1).zip(dq.1) {
+                seen[0].add([s, e, s / e], q & self.flags == 0 && e > 0.0);
             }
         }
         let total = seen.iter().fold(Tally::default(), Tally::join);
@@ -140,12 +149,17 @@ impl simd::Loop for Mean<'_> {
         let (mut counts, mut sums) = ([0u32; LANES], [0.0f64; LANES]);
         for y in self.region.y.clone() {
             let row = y * self.nx + self.region.x.start..y * self.nx + self.region.x.end;
-            for (sci, dq) in self.sci[row.clone()].chunks(LANES).zip(self.dq[row].chunks(LANES)) {
-                for (((count, sum), &value), &dq) in counts.iter_mut().zip(&mut sums).zip(sci).zip(dq) {
-                    let good = dq & self.flags == 0;
-                    *count += u32::from(good);
-                    *sum += if good { f64::from(value) } else { 0.0 };
+            let (sci, dq) = (whole_and_rest(&self.sci[row.clone()]), whole_and_rest(&self.dq[row]));
+            for (sci, dq) in sci.0.iter().zip(dq.0) {
+                for l in 0..LANES {
+                    let good = dq[l] & self.flags == 0;
+                    counts[l] += u32::from(good);
+                    sums[l] += f64::from(if good { sci[l] } else { 0.0 });
                 }
+            }
+            for (&value, _) in sci.1.iter().zip(dq.1).filter(|(_, dq)| **dq & self.flags == 0) {
+                counts[0] += 1;
+                sums[0] += f64::from(value);
             }
         }
         let count: u64 = counts.into_iter().map(u64::from).sum();
