@@ -196,7 +196,7 @@ class FitsReader:
             return
         stored = np.empty(unit.shape, unit.dtype)
         self._fill(stored.reshape(-1).view(np.uint8), unit)
-        if unit.dtype.str == ">i2" and scale == (1.0, UNSIGNED):
+        if unit.header["BITPIX"] == 16 and scale == (1.0, float(UNSIGNED)):
             # Raw counts: adding this offset to a signed word is to flip its highest bit.
             words = stored.reshape(-1).view(np.uint16)
             _core.swap_big_endian(words)
