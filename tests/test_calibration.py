@@ -323,3 +323,50 @@ def test_the_answer_does_not_depend_on_threads(
     saturated = (one[2] & 256) != 0
     assert not np.any(saturated[:-1] & ~saturated[1:])
     assert not one[1][:, :5].any()
+
+
+def test_a_dark_of_any_sequence_is_interpolated(raw: Path, refs: Path, out: Path) -> None:
+    """SAMP_SEQ = NONE: darks that match are taken as they are, others lie between two, or are scaled."""
+    from upramp.wfc3ir.reference_files import load_dark, load_images
+
+    nominal = upramp.calibrate_file(raw, out, refs=Refs(refs))
+    dark = refs / "sim_spars25_sq64sub_drk.fits"
+    for path in (raw, dark):
+        fits.setval(path, "SAMP_SEQ", value="NONE")
+    same = upramp.calibrate_file(raw, out, refs=Refs(refs), names=(out / "n_ima.fits", out / "n_flt.fits"))
+    assert np.array_equal(fits.getdata(nominal.flt), fits.getdata(same.flt))
+    ramp, images = upramp.read_ramp(raw), load_images(Refs(refs), dark)
+    times = np.array([images.primary[f"EXPOS_{i}"] for i in range(16, 0, -1)])
+    asked = times.copy()
+    asked[1:] += 5.0
+    found = load_dark(ramp, images, dark, asked).reads
+    stored = [images.planes["SCI", 16 - r] for r in range(16)]
+    share = np.float32((asked[5] - times[5]) / (times[6] - times[5]))
+    expected = stored[5] + (stored[6] - stored[5]) * share
+    np.testing.assert_allclose(found[5].sci, expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(found[15].sci, stored[15] * np.float32(asked[15] / times[15]))
+    # The reference program takes the last shorter and the first longer one as they are listed.
+    share = np.float32((asked[5] - times[0]) / (times[15] - times[0]))
+    expected = stored[0] + (stored[15] - stored[0]) * share
+    parity = load_dark(ramp, images, dark, asked[:-1], parity=True).reads
+    np.testing.assert_allclose(parity[5].sci, expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("mjd", [54000.0, 54900.0, 56000.5, 57000.0, 61000.0])
+def test_photometry_follows_the_date_and_beyond_its_ends(refs: Path, mjd: float) -> None:
+    from upramp.wfc3ir.photometry import load_photometry, photometry
+
+    path = refs / "sim_imp.fits"
+    table = load_photometry(Refs(refs), path)
+    found = photometry(f"WFC3 IR F160W MJD#{mjd:.4f}", table, path)
+    row = next(row for row in table[1][0] if row["OBSMODE"].strip() == "wfc3,ir,f160w,mjd#")
+    x, y = np.array(row["PAR1VALUES"]), np.array(row["PHOTFLAM1"])
+    pair = slice(0, 2) if mjd < x[1] else slice(1, 3)
+    assert found["PHOTFLAM"] == pytest.approx(np.polyval(np.polyfit(x[pair], y[pair], 1), mjd), rel=1e-9)
+    assert found["PHOTFNU"] == pytest.approx(3.33564e4 * found["PHOTFLAM"] * found["PHOTPLAM"] ** 2)
+    with pytest.raises(upramp.ReferenceFileError, match="no row for"):
+        photometry("WFC3 IR F999W MJD#55000.0", table, path)
+    table[0]["EXTRAP"] = False
+    if not 54900 <= mjd <= 60000:
+        with pytest.raises(upramp.ReferenceFileError, match="is outside of"):
+            photometry(f"WFC3 IR F160W MJD#{mjd:.4f}", table, path)

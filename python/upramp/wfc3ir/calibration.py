@@ -185,7 +185,7 @@ def _gather(ramp: Ramp, refs: Refs, steps: Sequence[str], *, parity: bool) -> tu
             needs.skipped.append("DARKCORR")
         else:
             offset = ramp.times[0] if "ZOFFCORR" in steps else 0.0
-            needs.dark = files.load_dark(ramp, found, path, ramp.times - offset)
+            needs.dark = files.load_dark(ramp, found, path, ramp.times - offset, parity=parity)
 
     def imphttab() -> None:
         path = refs.require(ramp, "IMPHTTAB")

@@ -367,7 +367,9 @@ class Dark(NamedTuple):
     """One for every read, in time order."""
 
 
-def load_dark(ramp: Ramp, images: ImageFile, path: Path, times: NDArray[np.float64]) -> Dark:
+def load_dark(
+    ramp: Ramp, images: ImageFile, path: Path, times: NDArray[np.float64], *, parity: bool = False
+) -> Dark:
     """The dark of every read, by exposure time.
 
     Parameters
@@ -380,6 +382,9 @@ def load_dark(ramp: Ramp, images: ImageFile, path: Path, times: NDArray[np.float
         Its name, for the message.
     times : (nread,) ndarray of float64
         Exposure time of every read, seconds.
+    parity : bool, optional
+        Where a dark has to be interpolated, take the last shorter and the first longer one as they are listed,
+        like calwf3, instead of the nearest ones. Darks list the longest first, so that these are the ends.
 
     Raises
     ------
@@ -407,7 +412,7 @@ def load_dark(ramp: Ramp, images: ImageFile, path: Path, times: NDArray[np.float
         if match.size:
             reads.append(of[match[0]])
         elif free:
-            reads.append(_between(of, exposures, time))
+            reads.append(_between(of, exposures, time, parity=parity))
         else:
             raise ReferenceFileError(
                 f"{path}: no dark of {time:.6f} s, the time of read {r} of {ramp.path} (DARKFILE)"
@@ -415,8 +420,11 @@ def load_dark(ramp: Ramp, images: ImageFile, path: Path, times: NDArray[np.float
     return Dark(tuple(reads))
 
 
-def _between(of: list[Planes], exposures: NDArray[np.float64], time: float) -> Planes:
+def _between(of: list[Planes], exposures: NDArray[np.float64], time: float, *, parity: bool) -> Planes:
     """A dark of another time than those at hand, by interpolation or, beyond them, by scaling."""
+    if not parity:
+        order = np.argsort(exposures)
+        of, exposures = [of[i] for i in order], exposures[order]
     below, above = np.flatnonzero(exposures < time), np.flatnonzero(exposures > time)
     if below.size and above.size:
         low, high = below[-1], above[0]
