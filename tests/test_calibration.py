@@ -247,6 +247,27 @@ def test_an_association_stands_for_its_exposures(shared: Path, refs: Path, tmp_p
     ]
 
 
+def test_a_batch_goes_on_past_an_unusable_association(
+    raw: Path, refs: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = raw.with_name("broken_asn.fits")
+    broken.write_text("no table")
+    assert main(["cal", str(broken), str(raw), "--refs", str(refs), "-o", str(out)]) == 6
+    assert "broken_asn.fits" in capsys.readouterr().err
+    assert (out / "isim01aaq_flt.fits").is_file()
+    assert main(["cal", str(broken), "--refs", str(refs), "-o", str(out)]) == 3
+
+
+def test_arrays_of_any_byte_order_and_layout_are_taken(raw: Path, refs: Path) -> None:
+    ramp = upramp.read_ramp(raw)
+    odd = ramp.with_(sci=np.asfortranarray(ramp.sci.astype(">f4")), err=ramp.err.astype(float))
+    for array in (odd.sci, odd.err):
+        array.flags.writeable = False
+    assert np.array_equal(
+        upramp.calibrate(odd, refs=Refs(refs))[1].rate, upramp.calibrate(ramp, refs=Refs(refs))[1].rate
+    )
+
+
 def test_reads_with_errors_of_their_own_keep_them(shared: Path, refs: Path, out: Path) -> None:
     """calwf3 gives no errors to any read after such a one."""
     source = shared / "golden" / "wf3ir" / "s64_aux_err1" / "isim01aaq_raw.fits.gz"

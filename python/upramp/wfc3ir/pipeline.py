@@ -155,7 +155,11 @@ def calibrate(
     refs = refs or Refs()
     ramp = exposure if isinstance(exposure, Ramp) else read_ramp(exposure)
     if ramp is exposure:
-        ramp = ramp.with_(sci=ramp.sci.copy(), err=ramp.err.copy(), dq=ramp.dq.copy())
+        ramp = ramp.with_(
+            sci=np.array(ramp.sci, np.float32, order="C"),
+            err=np.array(ramp.err, np.float32, order="C"),
+            dq=np.array(ramp.dq, np.uint16, order="C"),
+        )
     steps = steps_to_do(ramp, only, omit)
     needs = gather(ramp, refs, steps, parity=parity)
     prepared = prepare(ramp, needs, steps, parity=parity, threads=threads)
