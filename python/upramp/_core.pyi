@@ -93,6 +93,7 @@ def fit_crcorr(
     times: NDArray[np.float32],
     time_cube: NDArray[np.float32] | None,
     excluded: NDArray[np.bool_],
+    breaks: NDArray[np.bool_],
     to_dn: NDArray[np.float32] | None,
     region: _Bounds,
     params: _CrcorrParams,

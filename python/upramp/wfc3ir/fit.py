@@ -69,6 +69,7 @@ def fit_ramp(
     crsigma: float | None = None,
     bad_dq: int | None = None,
     exclude: ArrayLike | str | None = None,
+    breaks: ArrayLike | None = None,
     refs: Refs | None = None,
     untouched: Ramp | None = None,
     parity: bool = False,
@@ -85,7 +86,10 @@ def fit_ramp(
     bad_dq : int, optional
         DQ bits that always exclude a sample; default from CRREJTAB if at hand, else 256.
     exclude : sequence of int, sequence of bool or str, optional
-        Reads to leave out, by SAMPNUM, as a mask of length nread, or as text (see :func:`parse_reads`).
+        Reads to leave out, by SAMPNUM, as a mask of length nread, or as text (see :func:`parse_reads`). The fit
+        does not span the gap that they leave: what fell in meanwhile stays out of it too. With `parity` it does.
+    breaks : sequence of int, sequence of bool or str, optional
+        Reads before which something fell in that no line may span, given likewise; they themselves are used.
     refs : Refs, optional
         Where to look for CRREJTAB, CCDTAB and the flats.
     untouched : Ramp, optional
@@ -121,6 +125,7 @@ def fit_ramp(
     table_sigma, table_dq = (4.0, 256) if None not in (crsigma, bad_dq) else rejection(ramp, refs)
     amps = amplifiers(ramp, refs)
     excluded = parse_reads(exclude, ramp.nread)
+    cuts = _breaks(excluded, parse_reads(breaks, ramp.nread), parity=parity)
     notes: tuple[str, ...] = ()
     to_dn, flat = None, None
     if ramp.in_electrons and not parity:
@@ -142,6 +147,7 @@ def fit_ramp(
         ramp.time,
         params,
         excluded=excluded,
+        breaks=cuts,
         to_dn=to_dn,
         region=ramp.border,
         threads=threads,
@@ -151,7 +157,6 @@ def fit_ramp(
         # The pipeline adds the flat's own error after the fit; a re-fit must not lose it.
         part = np.divide(made.rate * flat.err, flat.sci, out=np.zeros_like(err), where=flat.sci != 0)
         err = np.hypot(err, part)
-    used = np.flatnonzero(~excluded[1:]) + 1
     return Fit(
         rate=made.rate,
         err=err,
@@ -160,11 +165,29 @@ def fit_ramp(
         time=made.time,
         read_dq=made.read_dq,
         unit=ramp.unit,
-        exptime=float(ramp.times[used[-1]] - ramp.times[used[0] - 1]),
+        exptime=_covered(ramp.times, excluded, cuts),
         excluded=excluded,
         unstable=made.unstable,
         notes=notes,
     )
+
+
+def _breaks(excluded: NDArray[np.bool_], asked: NDArray[np.bool_], *, parity: bool) -> NDArray[np.bool_]:
+    """Reads before which the ramp is cut: where it was asked for, and after a gap."""
+    if parity:
+        return asked
+    after_gap = ~excluded & np.roll(excluded, 1)
+    after_gap[0] = False
+    return asked | after_gap
+
+
+def _covered(times: NDArray[np.float64], excluded: NDArray[np.bool_], breaks: NDArray[np.bool_]) -> float:
+    """Exposure time of a pixel without hits: up to each read used, without what is cut out."""
+    used = np.flatnonzero(~excluded[1:]) + 1
+    start = times[np.concatenate(([used[0] - 1], used[:-1]))]
+    lost = breaks[used]
+    lost[0] = False
+    return float((times[used] - start)[~lost].sum())
 
 
 def last_read(ramp: Ramp) -> Fit:
