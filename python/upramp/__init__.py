@@ -11,9 +11,15 @@ from __future__ import annotations
 
 from upramp._arrays import __version__
 from upramp.exceptions import InputError, NetworkError, OutputError, ReferenceFileError, UprampError
+from upramp.tvb.average import average_intervals
 from upramp.tvb.compare import Comparison, compare
+from upramp.tvb.corrected import Corrected
+from upramp.tvb.difference import last_minus_first
+from upramp.tvb.excess import remove_excess
 from upramp.tvb.fix import fix_file
-from upramp.tvb.flatten import Flattened, flatten_ramp
+from upramp.tvb.flatten import flatten_ramp
+from upramp.tvb.reads import mask_reads, subtract_reads
+from upramp.tvb.surface import remove_columns, remove_plane
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.files import Outcome, calibrate_file
 from upramp.wfc3ir.fit import Fit, fit_ramp
@@ -24,8 +30,8 @@ from upramp.wfc3ir.tables import inventory, sample_table
 
 __all__ = [
     "Comparison",
+    "Corrected",
     "Fit",
-    "Flattened",
     "InputError",
     "NetworkError",
     "Outcome",
@@ -35,6 +41,7 @@ __all__ = [
     "Refs",
     "UprampError",
     "__version__",
+    "average_intervals",
     "calibrate",
     "calibrate_file",
     "compare",
@@ -42,8 +49,14 @@ __all__ = [
     "fix_file",
     "flatten_ramp",
     "inventory",
+    "last_minus_first",
+    "mask_reads",
     "read_ramp",
+    "remove_columns",
+    "remove_excess",
+    "remove_plane",
     "sample_table",
+    "subtract_reads",
     "write_flt",
     "write_ima",
 ]

@@ -86,6 +86,40 @@ def read_stats(
     clip: tuple[float, float, int] | None,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def cell_levels(
+    cube: NDArray[np.float32],
+    dq: NDArray[np.uint16],
+    weight: NDArray[np.float32],
+    times: NDArray[np.float64],
+    response: NDArray[np.float32] | None,
+    base: NDArray[np.float32] | None,
+    mask: NDArray[np.bool_] | None,
+    region: _Bounds,
+    bad_dq: int,
+    rows: list[int],
+    columns: list[int],
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+def average_intervals(
+    sci: NDArray[np.float32],
+    dq: NDArray[np.uint16],
+    weight: NDArray[np.float32],
+    times: NDArray[np.float64],
+    electrons: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    excluded: NDArray[np.bool_],
+    sigma: float,
+    bad_dq: int,
+    region: _Bounds,
+    threads: int,
+) -> tuple[
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.uint16],
+    NDArray[np.int16],
+    NDArray[np.float32],
+    NDArray[np.uint16],
+]: ...
 def fit_crcorr(
     sci: NDArray[np.float32],
     err: NDArray[np.float32],

@@ -44,6 +44,8 @@ class Fit:
         Exposure time of a pixel without hits, seconds.
     excluded : (nread,) ndarray of bool
         Reads that were left out.
+    breaks : (nread,) ndarray of bool or None
+        Reads before which the ramp was cut on demand.
     unstable : int
         Pixels with too many hits to be fitted.
     notes : tuple of str
@@ -61,6 +63,12 @@ class Fit:
     excluded: NDArray[np.bool_]
     unstable: int
     notes: tuple[str, ...] = ()
+    breaks: NDArray[np.bool_] | None = None
+
+    @property
+    def dropped(self) -> NDArray[np.bool_]:
+        """Reads that were left out, or whose interval was, (nread,)."""
+        return self.excluded if self.breaks is None else self.excluded | self.breaks
 
 
 def fit_ramp(
@@ -125,7 +133,8 @@ def fit_ramp(
     table_sigma, table_dq = (4.0, 256) if None not in (crsigma, bad_dq) else rejection(ramp, refs)
     amps = amplifiers(ramp, refs)
     excluded = parse_reads(exclude, ramp.nread)
-    cuts = _breaks(excluded, parse_reads(breaks, ramp.nread), parity=parity)
+    asked = parse_reads(breaks, ramp.nread)
+    cuts = _breaks(excluded, asked, parity=parity)
     notes: tuple[str, ...] = ()
     to_dn, flat = None, None
     if ramp.in_electrons and not parity:
@@ -169,6 +178,7 @@ def fit_ramp(
         excluded=excluded,
         unstable=made.unstable,
         notes=notes,
+        breaks=asked,
     )
 
 
@@ -176,18 +186,18 @@ def _breaks(excluded: NDArray[np.bool_], asked: NDArray[np.bool_], *, parity: bo
     """Reads before which the ramp is cut: where it was asked for, and after a gap."""
     if parity:
         return asked
-    after_gap = ~excluded & np.roll(excluded, 1)
-    after_gap[0] = False
-    return asked | after_gap
+    after_gap = ~excluded[1:] & excluded[:-1]
+    # A ramp that begins late has no gap.
+    first = int(np.argmin(excluded[1:]))
+    after_gap[: first + 1] = False
+    return asked | np.concatenate(([False], after_gap))
 
 
 def _covered(times: NDArray[np.float64], excluded: NDArray[np.bool_], breaks: NDArray[np.bool_]) -> float:
     """Exposure time of a pixel without hits: up to each read used, without what is cut out."""
     used = np.flatnonzero(~excluded[1:]) + 1
     start = times[np.concatenate(([used[0] - 1], used[:-1]))]
-    lost = breaks[used]
-    lost[0] = False
-    return float((times[used] - start)[~lost].sum())
+    return float((times[used] - start)[~breaks[used]].sum())
 
 
 def last_read(ramp: Ramp) -> Fit:

@@ -145,7 +145,7 @@ def write_flt(
                 header[key] = header[key] - BORDER
     for name in ("SCI", "ERR"):
         headers[name]["BUNIT"] = fit.unit
-    if fit.excluded.any():
+    if fit.dropped.any():
         headers["SCI"]["SAMPTIME"] = fit.exptime
     stated = int(headers["SCI"].get("SDQFLAGS", 0xFFFF)) & 0xFFFF
     whole = bounds(None, fit.rate.shape)

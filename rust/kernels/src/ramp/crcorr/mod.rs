@@ -78,7 +78,8 @@ pub struct Reads<'a> {
     pub times: Times<'a>,
     /// Reads to leave out (`true`) of every fit.
     pub excluded: &'a [bool],
-    /// Reads (`true`) between which and the used read before something fell in that no line may span.
+    /// Reads (`true`) that begin an interval: what fell in since the used read before, or since the zeroth, does
+    /// not count.
     pub breaks: &'a [bool],
     /// Factor per pixel `(ny, nx)` that turns SCI and ERR into DN, undone in the result; none: they are DN.
     pub to_dn: Option<&'a [f32]>,

@@ -400,20 +400,17 @@ impl Scratch {
             let samples = self.interval(i);
             let n = samples.len();
             let struck = self.row(i)[0] & DATAREJECT != 0;
-            samp += match (i, struck) {
-                (0, _) => n as i16 + 1,
-                (_, true) => n as i16 - 1,
+            // What fell in before the first sample counts, unless the ramp is cut there.
+            let begins = i == 0 && n > 0 && !self.breaks[self.members[0]];
+            samp += match n as i16 {
+                n if begins || (i == 0 && n == 0) => n + 1,
+                n if struck => n - 1,
                 // One sample alone after a break tells nothing.
-                (_, false) => {
-                    if n > 1 {
-                        n as i16
-                    } else {
-                        0
-                    }
-                }
+                1 => 0,
+                n => n,
             };
             if n > 1 {
-                if i == 0 {
+                if begins {
                     covered += self.time_before(i);
                 }
                 let (start, end) = (samples[0].x(), samples[n - 1].x());
@@ -425,7 +422,7 @@ impl Scratch {
                     weight = (f64::from(weight) + 1.0 / f64::from(variance)) as f32;
                     sum += slope / variance;
                 }
-            } else if i == 0 && n == 1 && !struck {
+            } else if begins && n == 1 && !struck {
                 let slope = samples[0].y() / samples[0].x();
                 let error = samples[0].s() / samples[0].x();
                 covered += self.time_before(i);
