@@ -4,5 +4,15 @@ from __future__ import annotations
 
 from upramp.ramps.crcorr import CrcorrFit, CrcorrParams, fit_crcorr
 from upramp.ramps.levels import ReadStats, read_stats
+from upramp.ramps.likelihood import DqRule, GlsFit, fit_gls
 
-__all__ = ["CrcorrFit", "CrcorrParams", "ReadStats", "fit_crcorr", "read_stats"]
+__all__ = [
+    "CrcorrFit",
+    "CrcorrParams",
+    "DqRule",
+    "GlsFit",
+    "ReadStats",
+    "fit_crcorr",
+    "fit_gls",
+    "read_stats",
+]
