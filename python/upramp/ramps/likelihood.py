@@ -259,9 +259,7 @@ def _pattern(
     counts = np.array([sample.size for sample in reads], np.float64)
     mean = np.array([sample.mean() for sample in reads])
     # sum of (2 (N - k) + 1) t_k over N^2, k from 1.
-    variance = np.array(
-        [(np.arange(2 * t.size - 1, 0, -2) * t).sum() / t.size**2 for t in reads], np.float64
-    )
+    variance = np.array([(np.arange(2 * t.size - 1, 0, -2) * t).sum() / t.size**2 for t in reads], np.float64)
     return mean, variance, counts
 
 

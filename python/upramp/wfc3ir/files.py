@@ -58,6 +58,7 @@ class FileOptions(TypedDict, total=False):
     """Options of :func:`calibrate_file` that corrections pass through."""
 
     refs: Refs | None
+    fit_method: str
     crsigma: float | None
     exclude: ArrayLike | str | None
     clear_dq: int
@@ -109,6 +110,7 @@ def calibrate_file(
     omit: Sequence[str] | None = None,
     correct: Callable[[Ramp, Refs], Correction] | None = None,
     refs: Refs | None = None,
+    fit_method: str = "calwf3",
     crsigma: float | None = None,
     exclude: ArrayLike | str | None = None,
     clear_dq: int = 0,
@@ -129,6 +131,8 @@ def calibrate_file(
         See :func:`upramp.wfc3ir.steps.steps_to_do`.
     correct : callable, optional
         Correction of the reads before the fit; with it the ramp is fitted whatever the header says.
+    fit_method : {"calwf3", "gls"}, optional
+        `method` of :func:`upramp.wfc3ir.fit.fit_ramp`.
     refs, crsigma, exclude : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
     clear_dq : int, optional
@@ -172,6 +176,7 @@ def calibrate_file(
         steps,
         refs=refs,
         needs=needs,
+        fit_method=fit_method,
         crsigma=crsigma,
         exclude=exclude,
         untouched=untouched,

@@ -42,6 +42,7 @@ def finish(
     *,
     refs: Refs | None = None,
     needs: Needs | None = None,
+    fit_method: str = "calwf3",
     crsigma: float | None = None,
     exclude: ArrayLike | str | None = None,
     untouched: Ramp | None = None,
@@ -60,6 +61,8 @@ def finish(
         Where to look for reference files.
     needs : Needs, optional
         Of :func:`upramp.wfc3ir.calibration.gather`; default what FLATCORR needs.
+    fit_method : {"calwf3", "gls"}, optional
+        `method` of :func:`upramp.wfc3ir.fit.fit_ramp`.
     crsigma, exclude, untouched, parity, threads : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
 
@@ -82,6 +85,7 @@ def finish(
     if "CRCORR" in steps:
         fit = fit_ramp(
             ramp,
+            method=fit_method,
             crsigma=crsigma,
             exclude=exclude,
             refs=refs,
@@ -116,6 +120,7 @@ def calibrate(
     refs: Refs | None = None,
     only: Sequence[str] | None = None,
     omit: Sequence[str] | None = None,
+    fit_method: str = "calwf3",
     crsigma: float | None = None,
     exclude: ArrayLike | str | None = None,
     parity: bool = False,
@@ -131,6 +136,8 @@ def calibrate(
         Where to look for reference files.
     only, omit : sequence of str, optional
         See :func:`upramp.wfc3ir.steps.steps_to_do`.
+    fit_method : {"calwf3", "gls"}, optional
+        `method` of :func:`upramp.wfc3ir.fit.fit_ramp`.
     crsigma, exclude, parity, threads : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
 
@@ -168,6 +175,7 @@ def calibrate(
         steps,
         refs=refs,
         needs=needs,
+        fit_method=fit_method,
         crsigma=crsigma,
         exclude=exclude,
         parity=parity,
