@@ -86,6 +86,7 @@ def fit_gls(
     *,
     gain: ArrayLike = 1.0,
     dark: ArrayLike = 0.0,
+    untouched: ArrayLike | None = None,
     dq: ArrayLike | None = None,
     rule: DqRule | None = None,
     mask: ArrayLike | None = None,
@@ -113,6 +114,8 @@ def fit_gls(
     dark : float or (ny, nx) array_like, optional
         Dark current, or other charge, that has been subtracted from the cube but whose noise remains, electrons
         per second.
+    untouched : (nread, ny, nx) array_like of float32, optional
+        The cube before a variable background was subtracted from it: the noise is that of these samples.
     dq : (nread, ny, nx) array_like of uint16 or int16, optional
         DQ bits of every sample.
     rule : DqRule, optional
@@ -182,6 +185,7 @@ def fit_gls(
     factors = np.ones(nread) if scale is None else as_array("scale", scale, np.float64, 1, (nread,))
     (rate, err, time), samples, more, found_sizes, reported = _core.fit_gls(
         data,
+        None if untouched is None else as_array("untouched", untouched, np.float32, 3, data.shape),
         flagged,
         left_out,
         out,

@@ -99,7 +99,7 @@ def fit_ramp(
     untouched : Ramp, optional
         The exposure as the pipeline left it, if `ramp` has been edited since: an exposure in electrons is turned
         back into DN for the fit's noise by the flat, from reference files or read back from these errors (see
-        :func:`upramp.wfc3ir.flat.flat_from_errors`).
+        :func:`upramp.wfc3ir.flat.flat_from_errors`). "gls" takes its photon noise from these reads.
     parity : bool, optional
         Do exactly as calwf3 3.7.3, faults included: in particular fit electrons as if they were DN, which
         makes ERR of an exposure in electrons about half of what it should be.
@@ -151,7 +151,9 @@ def fit_ramp(
         parity=parity,
     )
     if gls:
-        made = fit_differences(ramp, amps, params, excluded=excluded, to_dn=to_dn, threads=threads)
+        made = fit_differences(
+            ramp, amps, params, excluded=excluded, untouched=untouched, to_dn=to_dn, threads=threads
+        )
         notes = (f"  generalised least squares on differences, hits at {params.crsigma:g} sigma", *notes)
     else:
         made = fit_crcorr(

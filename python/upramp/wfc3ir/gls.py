@@ -28,6 +28,7 @@ def fit_differences(
     params: CrcorrParams,
     *,
     excluded: NDArray[np.bool_],
+    untouched: Ramp | None = None,
     to_dn: NDArray[np.float32] | None = None,
     threads: int | None = None,
 ) -> CrcorrFit:
@@ -43,6 +44,8 @@ def fit_differences(
         Of :func:`upramp.ramps.fit_crcorr`: threshold, bad DQ bits, unit, and rescue by the zeroth read.
     excluded : (nread,) ndarray of bool
         Reads to leave out, with the differences on both sides.
+    untouched : Ramp, optional
+        The exposure before a background was subtracted from `ramp`, whose photon noise remains.
     to_dn : (ny, nx) ndarray of float32, optional
         Factor that turns the samples into DN, if they are not.
     threads : int, optional
@@ -74,9 +77,11 @@ def fit_differences(
         # Then the zeroth read's rate is over a time of its own, unknown here.
         out[0] = True
     sci, times = ramp.sci, ramp.time.astype(np.float64)
+    original = None if untouched is None or untouched.sci is sci else untouched.sci
     scale = np.ones(ramp.nread)
     if times.ndim == 3:
-        sci = sci * ramp.time if ramp.is_rate else sci
+        if ramp.is_rate:
+            sci, original = sci * ramp.time, None if original is None else original * ramp.time
         times = ramp.times
     elif ramp.is_rate:
         scale = times.copy()
@@ -89,6 +94,7 @@ def fit_differences(
         amps.image(ramp, amps.noise) / np.float32(math.sqrt(2)),
         gain=gain if to_dn is None else gain * to_dn,
         dark=dark_rate(ramp, amps),
+        untouched=original,
         dq=ramp.dq,
         rule=DqRule(
             bad=0xFFFF & ~(ZEROSIG | DATAREJECT),

@@ -46,12 +46,13 @@ type Products<'py> = (
 /// Fit every ramp in `region`: (rate, err, time), samples used, then what was asked for: ((var_poisson, var_rnoise,
 /// chi2), dof, jumps), sizes, (dq, read_dq, unstable pixels).
 #[pyfunction]
-#[pyo3(signature = (sci, dq, mask, excluded, scale, pattern, gain, read_noise, dark, thresholds, rule, region, *,
+#[pyo3(signature = (sci, untouched, dq, mask, excluded, scale, pattern, gain, read_noise, dark, thresholds, rule, region, *,
                     details, sizes, flags, threads))]
 #[expect(clippy::too_many_arguments, reason = "the flat list the Python layer fills by name")]
 pub fn fit_gls<'py>(
     py: Python<'py>,
     sci: PyReadonlyArray3<'py, f32>,
+    untouched: Option<PyReadonlyArray3<'py, f32>>,
     dq: Option<PyReadonlyArray3<'py, u16>>,
     mask: Option<PyReadonlyArray3<'py, bool>>,
     excluded: PyReadonlyArray1<'py, bool>,
@@ -70,6 +71,7 @@ pub fn fit_gls<'py>(
 ) -> PyResult<Products<'py>> {
     let reads = Reads {
         sci: arrays::cube("sci", &sci)?,
+        untouched: untouched.as_ref().map(|cube| arrays::cube("untouched", cube)).transpose()?,
         dq: dq.as_ref().map(|dq| arrays::cube("dq", dq)).transpose()?,
         mask: mask.as_ref().map(|mask| arrays::cube("mask", mask)).transpose()?,
         excluded: excluded.as_slice()?,

@@ -11,6 +11,7 @@ use super::system::{Ramps, System};
 use super::tile::{LANES, Tile};
 use super::{Image, Params, Reads};
 use crate::simd;
+use crate::view::Cube;
 
 /// Tiles in a block.
 const TILES: usize = SIZE / LANES;
@@ -46,6 +47,8 @@ pub(super) struct Block {
     /// Differences of tile `t`: `rates[t * n + i]`, electrons per second.
     rates: Vec<Tile>,
     used: Vec<Tile>,
+    /// Rate of the charge that has been subtracted, electrons per second; empty: none.
+    removed: Vec<Tile>,
     /// Number of differences used.
     pub left: [Tile; TILES],
     /// Electrons per unit of the data.
@@ -59,9 +62,11 @@ pub(super) struct Block {
     pub results: [Results; TILES],
     system: System,
     sorted: Vec<Tile>,
-    gathered: [Vec<Tile>; 2],
+    gathered: [Vec<Tile>; 3],
     active: Vec<usize>,
     before: Run<f64>,
+    /// The same of the reads before anything was subtracted.
+    before_removal: Run<f64>,
 }
 
 /// Answers for a tile, in units of the data; NaN without a usable difference.
@@ -81,7 +86,7 @@ pub(super) struct Results {
 const NOTHING: Tile = [0.0; LANES];
 
 impl Block {
-    pub fn new(nread: usize) -> Self {
+    pub fn new(nread: usize, removed: bool) -> Self {
         let n = nread - 1;
         let room = |len: usize| vec![NOTHING; len];
         let empty = Results {
@@ -98,6 +103,7 @@ impl Block {
             hits: Vec::new(),
             rates: room(TILES * n),
             used: room(TILES * n),
+            removed: room(if removed { TILES * n } else { 0 }),
             left: [NOTHING; TILES],
             gain: [NOTHING; TILES],
             noise2: [NOTHING; TILES],
@@ -107,9 +113,10 @@ impl Block {
             results: [empty; TILES],
             system: System::new(n),
             sorted: room(n),
-            gathered: [room(n), room(n)],
+            gathered: [room(n), room(n), room(if removed { n } else { 0 })],
             active: Vec::new(),
             before: [0.0; SIZE],
+            before_removal: [0.0; SIZE],
         }
     }
 
@@ -230,6 +237,9 @@ fn load(plan: &Plan, reads: &Reads<'_>, params: &Params, first: usize, len: usiz
             }
         }
     }
+    if let Some(untouched) = &reads.untouched {
+        load_removed(plan, reads, untouched, first, len, block);
+    }
     for t in 0..len.div_ceil(LANES) {
         let mut left = NOTHING;
         for used in &block.used[t * n..(t + 1) * n] {
@@ -243,6 +253,33 @@ fn load(plan: &Plan, reads: &Reads<'_>, params: &Params, first: usize, len: usiz
             let any = left[l] > 0.0;
             block.noise2[t][l] = if any { block.noise2[t][l] } else { 1.0 };
             block.dark[t][l] = if any { block.dark[t][l] } else { 0.0 };
+        }
+    }
+}
+
+/// Rate of what was subtracted: that of the reads before, less that of the reads after.
+#[inline(always)]
+fn load_removed(
+    plan: &Plan,
+    reads: &Reads<'_>,
+    untouched: &Cube<'_, f32>,
+    first: usize,
+    len: usize,
+    block: &mut Block,
+) {
+    let n = plan.cov.len();
+    let before = &mut block.before_removal;
+    read_samples(&untouched.plane(0)[first..first + len], reads.scale[0], before);
+    for i in 0..n {
+        let now = &untouched.plane(i + 1)[first..first + len];
+        let (scale, per_second) = (reads.scale[i + 1], 1.0 / plan.cov.dt[i]);
+        for (p, &value) in now.iter().enumerate() {
+            let (t, l) = (p / LANES, p % LANES);
+            let sample = f64::from(value) * scale;
+            let rate = (sample - before[p]) * per_second * block.gain[t][l];
+            let used = block.used[t * n + i][l] > 0.0 && rate.is_finite();
+            block.removed[t * n + i][l] = if used { rate - block.rates[t * n + i][l] } else { 0.0 };
+            before[p] = sample;
         }
     }
 }
@@ -272,6 +309,12 @@ fn spread(image: &Image<'_>, pixels: std::ops::Range<usize>, tiles: &mut [Tile; 
     }
 }
 
+/// What belongs to tile `t`, if there is any.
+#[inline(always)]
+fn of_tile(all: &[Tile], t: usize, n: usize) -> &[Tile] {
+    all.get(t * n..(t + 1) * n).unwrap_or_default()
+}
+
 /// First look at a tile: guess its rates, and leave out what sticks out most.
 #[inline(always)]
 fn search(plan: &Plan, params: &Params, block: &mut Block, t: usize) {
@@ -287,7 +330,7 @@ fn search(plan: &Plan, params: &Params, block: &mut Block, t: usize) {
     for l in 0..LANES {
         block.guess[t][l] = median[l].max(0.0) + block.dark[t][l];
     }
-    let ramps = Ramps { rates, used, noise2: &block.noise2[t] };
+    let ramps = Ramps { rates, used, noise2: &block.noise2[t], removed: of_tile(&block.removed, t, n) };
     let Some(limits) = &params.thresholds else {
         block.system.solve::<false>(cov, ramps, &block.guess[t]);
         block.rate[t] = block.system.rate;
@@ -332,19 +375,22 @@ fn search_again(plan: &Plan, params: &Params, block: &mut Block) {
     let Some(limits) = &params.thresholds else { return };
     let waiting = std::mem::take(&mut block.active);
     for pixels in waiting.chunks(LANES) {
-        let [rates, used] = &mut block.gathered;
+        let [rates, used, removed] = &mut block.gathered;
         let (mut noise2, mut guess, mut left) = ([1.0; LANES], NOTHING, NOTHING);
         for (l, &pixel) in pixels.iter().enumerate() {
             let (t, from) = (pixel / LANES, pixel % LANES);
             for i in 0..n {
                 rates[i][l] = block.rates[t * n + i][from];
                 used[i][l] = block.used[t * n + i][from];
+                if !removed.is_empty() {
+                    removed[i][l] = block.removed[t * n + i][from];
+                }
             }
             noise2[l] = block.noise2[t][from];
             guess[l] = block.guess[t][from];
             left[l] = block.left[t][from];
         }
-        let ramps = Ramps { rates, used, noise2: &noise2 };
+        let ramps = Ramps { rates, used, noise2: &noise2, removed };
         block.system.solve::<true>(cov, ramps, &guess);
         for (l, &pixel) in pixels.iter().enumerate() {
             let (t, to) = (pixel / LANES, pixel % LANES);
@@ -367,7 +413,7 @@ fn fit(plan: &Plan, block: &mut Block, t: usize) {
     let cov = &plan.cov;
     let n = cov.len();
     let (rates, used) = (&block.rates[t * n..(t + 1) * n], &block.used[t * n..(t + 1) * n]);
-    let ramps = Ramps { rates, used, noise2: &block.noise2[t] };
+    let ramps = Ramps { rates, used, noise2: &block.noise2[t], removed: of_tile(&block.removed, t, n) };
     let mut guess = NOTHING;
     for l in 0..LANES {
         guess[l] = block.rate[t][l].max(0.0) + block.dark[t][l];

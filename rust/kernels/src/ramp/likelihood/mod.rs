@@ -51,6 +51,8 @@ pub enum Image<'a> {
 pub struct Reads<'a> {
     /// Signal.
     pub sci: Cube<'a, f32>,
+    /// The same before a background was subtracted, whose noise remains; none: nothing was.
+    pub untouched: Option<Cube<'a, f32>>,
     /// Flags; none: all samples are good.
     pub dq: Option<Cube<'a, u16>>,
     /// Differences to leave out, `(nread - 1, ny, nx)`.
@@ -162,7 +164,12 @@ pub fn fit_gls(reads: &Reads<'_>, region: &Region, params: &Params, threads: usi
     let mut unstable = vec![0; ny.div_ceil(BAND_ROWS)];
     let bands = cut(&mut fit, region, [ny, nx], &mut unstable);
     let work = Work { plan, reads, region, params };
-    par::for_each(bands, threads, || Block::new(nread), |block, band| work.fill(block, band));
+    par::for_each(
+        bands,
+        threads,
+        || Block::new(nread, reads.untouched.is_some()),
+        |block, band| work.fill(block, band),
+    );
     fit.unstable = unstable.into_iter().sum();
     Ok(fit)
 }
@@ -319,6 +326,9 @@ fn check(reads: &Reads<'_>, params: &Params) -> Result<()> {
     let [nread, ny, nx] = reads.sci.shape();
     if let Some(dq) = &reads.dq {
         reads.sci.same_shape("dq", dq)?;
+    }
+    if let Some(untouched) = &reads.untouched {
+        reads.sci.same_shape("untouched", untouched)?;
     }
     if params.flags && reads.dq.is_none() {
         return Err(Error::value("dq", "missing", "flags, where flags are asked for"));

@@ -14,6 +14,9 @@
 //! rate = V / U,   var = 1 / U,   residual z = v - rate u,   chi2 = sum w (d - rate) z.
 //! ```
 //!
+//! Where a background has been subtracted, the photons of a difference are those of the rate and of what was there:
+//! their rate takes the place of the count rate in the covariance, difference by difference.
+//!
 //! Brandt 2024a solves by determinants, which overflow, underflow and lose a case: D and l do neither.
 
 use super::covariance::Covariance;
@@ -31,6 +34,22 @@ pub(super) struct Ramps<'a> {
     pub used: &'a [Tile],
     /// Square of the read noise, electrons.
     pub noise2: &'a Tile,
+    /// Rate of charge between two samples that has been subtracted, electrons per second; empty: none.
+    pub removed: &'a [Tile],
+}
+
+impl Ramps<'_> {
+    /// Rate of all charge that came between two samples, given that of what is left.
+    #[inline(always)]
+    fn charge(&self, i: usize, guess: &Tile) -> Tile {
+        let Some(removed) = self.removed.get(i) else { return *guess };
+        let mut sum = *guess;
+        for l in 0..LANES {
+            let all = guess[l] + removed[l];
+            sum[l] = if all > LEAST_RATE { all } else { LEAST_RATE };
+        }
+        sum
+    }
 }
 
 /// Solution of a tile, and room for it.
@@ -71,20 +90,22 @@ impl System {
         });
         let (mut beta, mut l_before) = ([0.0; LANES], [0.0; LANES]);
         let (mut u_before, mut v_before) = ([0.0; LANES], [0.0; LANES]);
-        let mut now = used[0];
+        let (mut now, mut charge) = (used[0], ramps.charge(0, &guess));
         for i in 0..n {
             let next = used[(i + 1).min(n - 1)];
+            let after = ramps.charge((i + 1).min(n - 1), &guess);
             for l in 0..LANES {
-                let alpha = read[i] * noise2[l] + photon[i] * guess[l];
+                let alpha = read[i] * noise2[l] + photon[i] * charge[l];
                 let inverse = 1.0 / (alpha - beta[l] * l_before[l]);
                 u_before[l] = now[l] - l_before[l] * u_before[l];
                 v_before[l] = now[l] * rates[i][l] - l_before[l] * v_before[l];
-                beta[l] = (read_next[i] * noise2[l] + photon_next[i] * guess[l]) * (now[l] * next[l]);
+                let shared = 0.5 * (charge[l] + after[l]);
+                beta[l] = (read_next[i] * noise2[l] + photon_next[i] * shared) * (now[l] * next[l]);
                 l_before[l] = beta[l] * inverse;
                 q[i][l] = inverse;
             }
             (low[i], u[i], v[i]) = (l_before, u_before, v_before);
-            now = next;
+            (now, charge) = (next, after);
         }
         let (mut weight, mut sum) = ([0.0; LANES], [0.0; LANES]);
         let (mut u_after, mut v_after, mut q_after) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
@@ -115,18 +136,22 @@ impl System {
         let (u, v) = (&self.u[..n], &self.v[..n]);
         let (rates, used) = (&ramps.rates[..n], &ramps.used[..n]);
         let (mut photon, mut read, mut chi2) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        let mut charge = ramps.charge(0, guess);
         for i in 0..n {
             let next = u[(i + 1).min(n - 1)];
+            let after = ramps.charge((i + 1).min(n - 1), guess);
             for l in 0..LANES {
                 let (own, shared) = (u[i][l] * u[i][l], 2.0 * u[i][l] * next[l]);
-                photon[l] += cov.photon[i] * own + cov.photon_next[i] * shared;
+                let both = 0.5 * (charge[l] + after[l]);
+                photon[l] += cov.photon[i] * own * charge[l] + cov.photon_next[i] * shared * both;
                 read[l] += cov.read[i] * own + cov.read_next[i] * shared;
                 chi2[l] += used[i][l] * (rates[i][l] - self.rate[l]) * (v[i][l] - self.rate[l] * u[i][l]);
             }
+            charge = after;
         }
         for l in 0..LANES {
             let weight2 = self.weight[l] * self.weight[l];
-            photon[l] *= guess[l] / weight2;
+            photon[l] /= weight2;
             read[l] *= ramps.noise2[l] / weight2;
         }
         [photon, read, chi2]
