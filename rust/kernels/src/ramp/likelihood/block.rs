@@ -5,7 +5,7 @@
 
 use super::covariance::Covariance;
 use super::guess::Network;
-use super::jumps::{self, FEWEST};
+use super::jumps;
 use super::samples::{Run, SIZE, Samples};
 use super::system::{Ramps, System};
 use super::tile::{LANES, Tile};
@@ -164,17 +164,27 @@ impl simd::Loop for Solve<'_, '_> {
     fn run(self) {
         let Self { plan, reads, params, first, len, block } = self;
         load(plan, reads, params, first, len, block);
-        block.hits.clear();
-        block.active.clear();
-        for t in 0..len.div_ceil(LANES) {
-            search(plan, params, block, t);
+        if reads.untouched.is_some() {
+            answer::<true>(plan, params, len, block);
+        } else {
+            answer::<false>(plan, params, len, block);
         }
-        while !block.active.is_empty() {
-            search_again(plan, params, block);
-        }
-        for t in 0..len.div_ceil(LANES) {
-            fit(plan, block, t);
-        }
+    }
+}
+
+/// All of a block, once loaded. `REMOVED`: a background has been subtracted.
+#[inline(always)]
+fn answer<const REMOVED: bool>(plan: &Plan, params: &Params, len: usize, block: &mut Block) {
+    block.hits.clear();
+    block.active.clear();
+    for t in 0..len.div_ceil(LANES) {
+        search::<REMOVED>(plan, params, block, t);
+    }
+    while !block.active.is_empty() {
+        search_again::<REMOVED>(plan, params, block);
+    }
+    for t in 0..len.div_ceil(LANES) {
+        fit::<REMOVED>(plan, block, t);
     }
 }
 
@@ -193,6 +203,7 @@ fn load(plan: &Plan, reads: &Reads<'_>, params: &Params, first: usize, len: usiz
     spread(&reads.gain, pixels.clone(), &mut block.gain);
     spread(&reads.read_noise, pixels.clone(), &mut block.noise2);
     spread(&reads.dark, pixels.clone(), &mut block.dark);
+    block.left = [NOTHING; TILES];
     for noise in block.noise2.as_flattened_mut() {
         *noise = if *noise >= 0.0 { *noise * *noise } else { f64::NAN };
     }
@@ -227,10 +238,12 @@ fn load(plan: &Plan, reads: &Reads<'_>, params: &Params, first: usize, len: usiz
                 rate[l] = if good { d } else { 0.0 };
                 used[l] = if good { 1.0 } else { 0.0 };
                 before[p] = samples[l];
+                block.left[t][l] += used[l];
             }
             if let Some(left_out) = left_out {
                 for (l, &out) in left_out[from..].iter().take(LANES).enumerate() {
                     if out {
+                        block.left[t][l] -= used[l];
                         (rate[l], used[l]) = (0.0, 0.0);
                     }
                 }
@@ -241,16 +254,9 @@ fn load(plan: &Plan, reads: &Reads<'_>, params: &Params, first: usize, len: usiz
         load_removed(plan, reads, untouched, first, len, block);
     }
     for t in 0..len.div_ceil(LANES) {
-        let mut left = NOTHING;
-        for used in &block.used[t * n..(t + 1) * n] {
-            for l in 0..LANES {
-                left[l] += used[l];
-            }
-        }
-        block.left[t] = left;
         // Unusable pixels go along with harmless numbers.
         for l in 0..LANES {
-            let any = left[l] > 0.0;
+            let any = block.left[t][l] > 0.0;
             block.noise2[t][l] = if any { block.noise2[t][l] } else { 1.0 };
             block.dark[t][l] = if any { block.dark[t][l] } else { 0.0 };
         }
@@ -317,7 +323,7 @@ fn of_tile(all: &[Tile], t: usize, n: usize) -> &[Tile] {
 
 /// First look at a tile: guess its rates, and leave out what sticks out most.
 #[inline(always)]
-fn search(plan: &Plan, params: &Params, block: &mut Block, t: usize) {
+fn search<const REMOVED: bool>(plan: &Plan, params: &Params, block: &mut Block, t: usize) {
     let cov = &plan.cov;
     let n = cov.len();
     let (rates, used) = (&block.rates[t * n..(t + 1) * n], &mut block.used[t * n..(t + 1) * n]);
@@ -332,11 +338,11 @@ fn search(plan: &Plan, params: &Params, block: &mut Block, t: usize) {
     }
     let ramps = Ramps { rates, used, noise2: &block.noise2[t], removed: of_tile(&block.removed, t, n) };
     let Some(limits) = &params.thresholds else {
-        block.system.solve::<false>(cov, ramps, &block.guess[t]);
+        block.system.solve::<false, REMOVED>(cov, ramps, &block.guess[t]);
         block.rate[t] = block.system.rate;
         return;
     };
-    block.system.solve::<true>(cov, ramps, &block.guess[t]);
+    block.system.solve::<true, REMOVED>(cov, ramps, &block.guess[t]);
     block.rate[t] = block.system.rate;
     let mut suspects = jumps::suspects(&block.system, cov, limits, &block.left[t]);
     while suspects != 0 {
@@ -369,7 +375,7 @@ fn leave_out(
 
 /// Look again at the pixels in which something was left out, a tile of them at a time.
 #[inline(always)]
-fn search_again(plan: &Plan, params: &Params, block: &mut Block) {
+fn search_again<const REMOVED: bool>(plan: &Plan, params: &Params, block: &mut Block) {
     let cov = &plan.cov;
     let n = cov.len();
     let Some(limits) = &params.thresholds else { return };
@@ -391,11 +397,12 @@ fn search_again(plan: &Plan, params: &Params, block: &mut Block) {
             left[l] = block.left[t][from];
         }
         let ramps = Ramps { rates, used, noise2: &noise2, removed };
-        block.system.solve::<true>(cov, ramps, &guess);
+        block.system.solve::<true, REMOVED>(cov, ramps, &guess);
+        let suspects = jumps::suspects(&block.system, cov, limits, &left);
         for (l, &pixel) in pixels.iter().enumerate() {
             let (t, to) = (pixel / LANES, pixel % LANES);
             block.rate[t][to] = block.system.rate[l];
-            if left[l] <= FEWEST {
+            if suspects >> l & 1 == 0 {
                 continue;
             }
             if let Some(drop) = jumps::choose(&block.system, cov, used, l, limits) {
@@ -409,7 +416,7 @@ fn search_again(plan: &Plan, params: &Params, block: &mut Block) {
 
 /// Final answers of a tile: the covariance is that of the rate which the search has found.
 #[inline(always)]
-fn fit(plan: &Plan, block: &mut Block, t: usize) {
+fn fit<const REMOVED: bool>(plan: &Plan, block: &mut Block, t: usize) {
     let cov = &plan.cov;
     let n = cov.len();
     let (rates, used) = (&block.rates[t * n..(t + 1) * n], &block.used[t * n..(t + 1) * n]);
@@ -419,9 +426,9 @@ fn fit(plan: &Plan, block: &mut Block, t: usize) {
         guess[l] = block.rate[t][l].max(0.0) + block.dark[t][l];
     }
     let system = &mut block.system;
-    system.solve::<false>(cov, ramps, &guess);
+    system.solve::<false, REMOVED>(cov, ramps, &guess);
     block.rate[t] = system.rate;
-    let [photon, read, chi2] = system.noise(cov, ramps, &guess);
+    let [photon, read, chi2] = system.noise::<REMOVED>(cov, ramps, &guess);
     let (mut time, mut samples) = (NOTHING, NOTHING);
     for i in 0..n {
         let before = if i > 0 { used[i - 1] } else { NOTHING };

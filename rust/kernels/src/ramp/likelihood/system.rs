@@ -41,12 +41,13 @@ pub(super) struct Ramps<'a> {
 impl Ramps<'_> {
     /// Rate of all charge that came between two samples, given that of what is left.
     #[inline(always)]
-    fn charge(&self, i: usize, guess: &Tile) -> Tile {
-        let Some(removed) = self.removed.get(i) else { return *guess };
+    fn charge<const REMOVED: bool>(&self, i: usize, guess: &Tile) -> Tile {
         let mut sum = *guess;
-        for l in 0..LANES {
-            let all = guess[l] + removed[l];
-            sum[l] = if all > LEAST_RATE { all } else { LEAST_RATE };
+        if REMOVED {
+            for l in 0..LANES {
+                let all = guess[l] + self.removed[i][l];
+                sum[l] = if all > LEAST_RATE { all } else { LEAST_RATE };
+            }
         }
         sum
     }
@@ -74,9 +75,15 @@ impl System {
         Self { low: room(), u: room(), v: room(), q: room(), weight: [0.0; LANES], rate: [0.0; LANES] }
     }
 
-    /// Solve for the rates, given what they are thought to be; `INVERSE`: find `q` too.
+    /// Solve for the rates, given what they are thought to be; `INVERSE`: find `q` too; `REMOVED`: a background has
+    /// been subtracted.
     #[inline(always)]
-    pub fn solve<const INVERSE: bool>(&mut self, cov: &Covariance, ramps: Ramps<'_>, guess: &Tile) {
+    pub fn solve<const INVERSE: bool, const REMOVED: bool>(
+        &mut self,
+        cov: &Covariance,
+        ramps: Ramps<'_>,
+        guess: &Tile,
+    ) {
         let n = cov.len();
         let (read, photon) = (&cov.read[..n], &cov.photon[..n]);
         let (read_next, photon_next) = (&cov.read_next[..n], &cov.photon_next[..n]);
@@ -90,16 +97,16 @@ impl System {
         });
         let (mut beta, mut l_before) = ([0.0; LANES], [0.0; LANES]);
         let (mut u_before, mut v_before) = ([0.0; LANES], [0.0; LANES]);
-        let (mut now, mut charge) = (used[0], ramps.charge(0, &guess));
+        let (mut now, mut charge) = (used[0], ramps.charge::<REMOVED>(0, &guess));
         for i in 0..n {
             let next = used[(i + 1).min(n - 1)];
-            let after = ramps.charge((i + 1).min(n - 1), &guess);
+            let after = ramps.charge::<REMOVED>((i + 1).min(n - 1), &guess);
             for l in 0..LANES {
                 let alpha = read[i] * noise2[l] + photon[i] * charge[l];
                 let inverse = 1.0 / (alpha - beta[l] * l_before[l]);
                 u_before[l] = now[l] - l_before[l] * u_before[l];
                 v_before[l] = now[l] * rates[i][l] - l_before[l] * v_before[l];
-                let shared = 0.5 * (charge[l] + after[l]);
+                let shared = if REMOVED { 0.5 * (charge[l] + after[l]) } else { charge[l] };
                 beta[l] = (read_next[i] * noise2[l] + photon_next[i] * shared) * (now[l] * next[l]);
                 l_before[l] = beta[l] * inverse;
                 q[i][l] = inverse;
@@ -131,18 +138,18 @@ impl System {
 
     /// Photon and read noise of the rates (variances), and chi square, after [`Self::solve`].
     #[inline(always)]
-    pub fn noise(&self, cov: &Covariance, ramps: Ramps<'_>, guess: &Tile) -> [Tile; 3] {
+    pub fn noise<const REMOVED: bool>(&self, cov: &Covariance, ramps: Ramps<'_>, guess: &Tile) -> [Tile; 3] {
         let n = cov.len();
         let (u, v) = (&self.u[..n], &self.v[..n]);
         let (rates, used) = (&ramps.rates[..n], &ramps.used[..n]);
         let (mut photon, mut read, mut chi2) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-        let mut charge = ramps.charge(0, guess);
+        let mut charge = ramps.charge::<REMOVED>(0, guess);
         for i in 0..n {
             let next = u[(i + 1).min(n - 1)];
-            let after = ramps.charge((i + 1).min(n - 1), guess);
+            let after = ramps.charge::<REMOVED>((i + 1).min(n - 1), guess);
             for l in 0..LANES {
                 let (own, shared) = (u[i][l] * u[i][l], 2.0 * u[i][l] * next[l]);
-                let both = 0.5 * (charge[l] + after[l]);
+                let both = if REMOVED { 0.5 * (charge[l] + after[l]) } else { charge[l] };
                 photon[l] += cov.photon[i] * own * charge[l] + cov.photon_next[i] * shared * both;
                 read[l] += cov.read[i] * own + cov.read_next[i] * shared;
                 chi2[l] += used[i][l] * (rates[i][l] - self.rate[l]) * (v[i][l] - self.rate[l] * u[i][l]);
