@@ -55,6 +55,8 @@ pub(super) struct Block {
     gain: [Tile; TILES],
     noise2: [Tile; TILES],
     dark: [Tile; TILES],
+    /// 1 where gain, noise and dark current are such that there is an answer, else 0.
+    valid: [Tile; TILES],
     /// Rate that the covariance of the search is for, dark current included.
     guess: [Tile; TILES],
     /// Count rate, electrons per second.
@@ -108,6 +110,7 @@ impl Block {
             gain: [NOTHING; TILES],
             noise2: [NOTHING; TILES],
             dark: [NOTHING; TILES],
+            valid: [NOTHING; TILES],
             guess: [NOTHING; TILES],
             rate: [NOTHING; TILES],
             results: [empty; TILES],
@@ -204,8 +207,15 @@ fn load(plan: &Plan, reads: &Reads<'_>, params: &Params, first: usize, len: usiz
     spread(&reads.read_noise, pixels.clone(), &mut block.noise2);
     spread(&reads.dark, pixels.clone(), &mut block.dark);
     block.left = [NOTHING; TILES];
-    for noise in block.noise2.as_flattened_mut() {
-        *noise = if *noise >= 0.0 { *noise * *noise } else { f64::NAN };
+    for t in 0..TILES {
+        for l in 0..LANES {
+            let (gain, noise, dark) = (&mut block.gain[t][l], &mut block.noise2[t][l], &mut block.dark[t][l]);
+            let good = *gain > 0.0 && *noise >= 0.0 && *dark >= 0.0 && (*gain + *noise + *dark) * 0.0 == 0.0;
+            let good = good && t * LANES + l < len;
+            // The others go along with harmless numbers.
+            (*gain, *noise, *dark) = if good { (*gain, *noise * *noise, *dark) } else { (1.0, 1.0, 0.0) };
+            block.valid[t][l] = if good { 1.0 } else { 0.0 };
+        }
     }
     let before = &mut block.before;
     let scale = |r: usize| reads.scale[r];
@@ -227,19 +237,18 @@ fn load(plan: &Plan, reads: &Reads<'_>, params: &Params, first: usize, len: usiz
                     *sample = f64::from(value) * scale;
                 }
             }
+            let usable: [&[u16; LANES]; 2] = [i, i + 1].map(|r| &flags.usable[r].as_chunks().0[t]);
+            let before: &mut Tile = &mut before.as_chunks_mut().0[t];
+            let (gain, valid, left) = (&block.gain[t], &block.valid[t], &mut block.left[t]);
             for l in 0..LANES {
-                let p = from + l;
-                let factor = block.gain[t][l];
-                let d = (samples[l] - before[p]) * per_second * factor;
-                let both = flags.usable[i][p] & flags.usable[i + 1][p];
-                // Anything but a number, in the samples, gain or noise, makes this NaN.
-                let number = (d + block.noise2[t][l] + block.dark[t][l]) * 0.0 == 0.0;
-                let good = (both != 0) & number & (factor > 0.0) & (p < len);
-                rate[l] = if good { d } else { 0.0 };
-                used[l] = if good { 1.0 } else { 0.0 };
-                before[p] = samples[l];
-                block.left[t][l] += used[l];
+                let d = (samples[l] - before[l]) * per_second * gain[l];
+                let both = f64::from(i32::from(usable[0][l] & usable[1][l] & 1)) * valid[l];
+                // Not a number times nothing is not nothing.
+                used[l] = if d * 0.0 == 0.0 { both } else { 0.0 };
+                rate[l] = if used[l] > 0.0 { d } else { 0.0 };
+                left[l] += used[l];
             }
+            *before = samples;
             if let Some(left_out) = left_out {
                 for (l, &out) in left_out[from..].iter().take(LANES).enumerate() {
                     if out {
@@ -252,14 +261,6 @@ fn load(plan: &Plan, reads: &Reads<'_>, params: &Params, first: usize, len: usiz
     }
     if let Some(untouched) = &reads.untouched {
         load_removed(plan, reads, untouched, first, len, block);
-    }
-    for t in 0..len.div_ceil(LANES) {
-        // Unusable pixels go along with harmless numbers.
-        for l in 0..LANES {
-            let any = block.left[t][l] > 0.0;
-            block.noise2[t][l] = if any { block.noise2[t][l] } else { 1.0 };
-            block.dark[t][l] = if any { block.dark[t][l] } else { 0.0 };
-        }
     }
 }
 
