@@ -8,6 +8,7 @@ __all__ = [
     "calibrate_reads",
     "divide_flat",
     "fit_crcorr",
+    "fit_gls",
     "good_mean",
     "good_pixels",
     "read_stats",
@@ -35,6 +36,22 @@ class _CrcorrParams(Protocol):
     def zeroth_time(self) -> float: ...
     @property
     def parity(self) -> bool: ...
+
+class _DqRule(Protocol):
+    @property
+    def bad(self) -> int: ...
+    @property
+    def lenient(self) -> int: ...
+    @property
+    def carried(self) -> int: ...
+    @property
+    def zeroth(self) -> int: ...
+    @property
+    def cleared(self) -> int: ...
+    @property
+    def passing(self) -> int: ...
+    @property
+    def hidden(self) -> int: ...
 
 def swap_big_endian(words: NDArray[Any]) -> None: ...
 def calibrate_reads(
@@ -140,4 +157,30 @@ def fit_crcorr(
     NDArray[np.float32],
     NDArray[np.uint16],
     int,
+]: ...
+def fit_gls(
+    sci: NDArray[np.float32],
+    untouched: NDArray[np.float32] | None,
+    dq: NDArray[np.uint16] | None,
+    mask: NDArray[np.bool_] | None,
+    excluded: NDArray[np.bool_],
+    scale: NDArray[np.float64],
+    pattern: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    gain: float | NDArray[np.float32],
+    read_noise: float | NDArray[np.float32],
+    dark: float | NDArray[np.float32],
+    thresholds: tuple[float, float] | None,
+    rule: _DqRule,
+    region: _Bounds,
+    *,
+    details: bool,
+    sizes: bool,
+    flags: bool,
+    threads: int,
+) -> tuple[
+    list[NDArray[np.float32]],
+    NDArray[np.uint16],
+    tuple[list[NDArray[np.float32]], NDArray[np.int16], NDArray[np.bool_]] | None,
+    NDArray[np.float32] | None,
+    tuple[NDArray[np.uint16], NDArray[np.uint16], int] | None,
 ]: ...

@@ -16,6 +16,7 @@ from upramp._arrays import count_threads
 from upramp.cli import describe, exit_code
 from upramp.cli.common import add_output_options, complain, finite, say
 from upramp.wfc3ir.files import Outcome
+from upramp.wfc3ir.fit import FIT_METHODS
 from upramp.wfc3ir.products import product_names
 
 __all__ = ["add_batch_options", "add_fit_options", "fit_options", "run_batch"]
@@ -55,7 +56,18 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=FILE", help="use FILE for the reference KEY"
     )
-    parser.add_argument("--crsigma", type=float, metavar="S", help="cosmic-ray threshold (default 4 sigma)")
+    parser.add_argument(
+        "--fit",
+        choices=FIT_METHODS,
+        default=FIT_METHODS[0],
+        help="ramp fit: calwf3's (default), or generalised least squares with likelihood-ratio cosmic-ray search",
+    )
+    parser.add_argument(
+        "--crsigma",
+        type=float,
+        metavar="S",
+        help="cosmic-ray threshold (default 4 sigma, 4.5 with --fit gls)",
+    )
     parser.add_argument(
         "--exclude", metavar="READS", help="reads to leave out, SAMPNUM such as 1-5,9 or imset:11-15"
     )
@@ -86,6 +98,7 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
     cache = Cache(SMALL_CACHE if len(args.files) == 1 else SHARED_CACHE)
     return {
         "refs": Refs(args.refs, override, cache),
+        "fit_method": args.fit,
         "crsigma": args.crsigma,
         "exclude": args.exclude,
         "clear_dq": args.clear_dq,

@@ -67,6 +67,7 @@ class FileOptions(TypedDict, total=False):
     """Options of :func:`calibrate_file` that corrections pass through."""
 
     refs: Refs | None
+    fit_method: str
     crsigma: float | None
     exclude: ArrayLike | str | None
     clear_dq: int
@@ -128,6 +129,7 @@ def calibrate_file(
     omit: Sequence[str] | None = None,
     correct: Callable[[Ramp, Refs, Needs], Correction] | None = None,
     refs: Refs | None = None,
+    fit_method: str = "calwf3",
     crsigma: float | None = None,
     exclude: ArrayLike | str | None = None,
     clear_dq: int = 0,
@@ -150,6 +152,8 @@ def calibrate_file(
         See :func:`upramp.wfc3ir.steps.steps_to_do`.
     correct : callable, optional
         Correction of the reads before the fit; with it the ramp is fitted whatever the header says.
+    fit_method : {"calwf3", "gls"}, optional
+        `method` of :func:`upramp.wfc3ir.fit.fit_ramp`.
     refs, crsigma, exclude : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
     clear_dq : int, optional
@@ -195,6 +199,7 @@ def calibrate_file(
     correction = correct(untouched, refs, needs) if correct is not None else None
     fit = partial(
         fit_ramp,
+        method=fit_method,
         crsigma=crsigma,
         exclude=_either(untouched.nread, exclude, None if correction is None else correction.exclude),
         breaks=None if correction is None else correction.breaks,

@@ -12,11 +12,15 @@ from upramp.exceptions import InputError
 from upramp.ramps import CrcorrParams, fit_crcorr
 from upramp.wfc3ir.exposure import Ramp
 from upramp.wfc3ir.flat import response
+from upramp.wfc3ir.gls import GLS_SIGMA, fit_differences, used_intervals
 from upramp.wfc3ir.references import Refs, amplifiers, rejection
 
-__all__ = ["RESET_OVERHEAD", "Fit", "fit_ramp", "last_read", "parse_reads"]
+__all__ = ["FIT_METHODS", "RESET_OVERHEAD", "Fit", "fit_ramp", "last_read", "parse_reads"]
 
 log = logging.getLogger(__name__)
+
+FIT_METHODS = ("calwf3", "gls")
+"""Ways to fit a ramp."""
 
 RESET_OVERHEAD = 0.020535
 """Seconds by which the zeroth read's exposure is shorter than the time to the first read."""
@@ -74,6 +78,7 @@ class Fit:
 def fit_ramp(
     ramp: Ramp,
     *,
+    method: str = "calwf3",
     crsigma: float | None = None,
     bad_dq: int | None = None,
     exclude: ArrayLike | str | None = None,
@@ -83,14 +88,17 @@ def fit_ramp(
     parity: bool = False,
     threads: int | None = None,
 ) -> Fit:
-    """Fit the ramp of every pixel with calwf3's cosmic-ray rejection.
+    """Fit the ramp of every pixel, rejecting cosmic rays.
 
     Parameters
     ----------
     ramp : Ramp
         Exposure with at least two reads.
+    method : {"calwf3", "gls"}, optional
+        calwf3's fit and rejection (default), or generalised least squares on the differences between reads with
+        likelihood-ratio search, whose test does not fade as the sky brightens.
     crsigma : float, optional
-        Rejection threshold, sigma; default from CRREJTAB if at hand, else 4.
+        Rejection threshold, sigma; default from CRREJTAB if at hand, else 4; 4.5 for "gls".
     bad_dq : int, optional
         DQ bits that always exclude a sample; default from CRREJTAB if at hand, else 256.
     exclude : sequence of int, sequence of bool or str, optional
@@ -103,7 +111,7 @@ def fit_ramp(
     untouched : Ramp, optional
         The exposure as the pipeline left it, if `ramp` has been edited since: an exposure in electrons is turned
         back into DN for the fit's noise by the flat, from reference files or read back from these errors (see
-        :func:`upramp.wfc3ir.flat.flat_from_errors`).
+        :func:`upramp.wfc3ir.flat.flat_from_errors`). "gls" takes its photon noise from these reads.
     parity : bool, optional
         Do exactly as calwf3 3.7.3, faults included: in particular fit electrons as if they were DN, which
         makes ERR of an exposure in electrons about half of what it should be.
@@ -119,12 +127,17 @@ def fit_ramp(
     InputError
         NSAMP is 1.
     ValueError
-        No read left, or an argument out of range.
+        No read left (no two in succession for "gls"), or an argument out of range.
 
     See Also
     --------
-    upramp.ramps.fit_crcorr : the same on arrays, with the equations.
+    upramp.ramps.fit_crcorr, upramp.ramps.fit_gls : the same on arrays, with the equations.
     """
+    if method not in FIT_METHODS:
+        raise ValueError(f"method is {method!r}, expected one of {', '.join(FIT_METHODS)}")
+    gls = method == "gls"
+    if gls and parity:
+        raise ValueError("method is 'gls' and parity True: only the fit 'calwf3' can do exactly as calwf3")
     if ramp.nread < 2:
         raise InputError(
             f"{ramp.path}: NSAMP is {ramp.nread}; a ramp needs at least one read after the zeroth"
@@ -140,6 +153,8 @@ def fit_ramp(
     if ramp.in_electrons and not parity:
         to_dn, flat, source = response(untouched or ramp, refs, amps)
         notes = (f"  noise from gain {amps.mean_gain:.4f} e-/DN, {source}",)
+    if gls:
+        table_sigma = GLS_SIGMA
     params = CrcorrParams(
         crsigma=table_sigma if crsigma is None else crsigma,
         bad_dq=table_dq if bad_dq is None else bad_dq,
@@ -149,23 +164,39 @@ def fit_ramp(
         zeroth_time=float(np.float32(ramp.times[1] - RESET_OVERHEAD)),
         parity=parity,
     )
-    made = fit_crcorr(
-        ramp.sci,
-        ramp.err,
-        ramp.dq,
-        ramp.time,
-        params,
-        excluded=excluded,
-        breaks=cuts,
-        to_dn=to_dn,
-        region=ramp.border,
-        threads=threads,
-    )
+    if gls:
+        made = fit_differences(
+            ramp,
+            amps,
+            params,
+            excluded=excluded,
+            breaks=asked,
+            untouched=untouched,
+            to_dn=to_dn,
+            threads=threads,
+        )
+        notes = (f"  generalised least squares on differences, hits at {params.crsigma:g} sigma", *notes)
+    else:
+        made = fit_crcorr(
+            ramp.sci,
+            ramp.err,
+            ramp.dq,
+            ramp.time,
+            params,
+            excluded=excluded,
+            breaks=cuts,
+            to_dn=to_dn,
+            region=ramp.border,
+            threads=threads,
+        )
     err = made.err
     if flat is not None:
         # The pipeline adds the flat's own error after the fit; a re-fit must not lose it.
         part = np.divide(made.rate * flat.err, flat.sci, out=np.zeros_like(err), where=flat.sci != 0)
         err = np.hypot(err, part)
+    exptime = _covered(ramp.times, excluded, cuts)
+    if gls:
+        exptime = float(np.diff(ramp.times)[used_intervals(excluded, asked)].sum())
     return Fit(
         rate=made.rate,
         err=err,
@@ -174,7 +205,7 @@ def fit_ramp(
         time=made.time,
         read_dq=made.read_dq,
         unit=ramp.unit,
-        exptime=_covered(ramp.times, excluded, cuts),
+        exptime=exptime,
         excluded=excluded,
         unstable=made.unstable,
         notes=notes,

@@ -116,6 +116,7 @@ def calibrate(
     refs: Refs | None = None,
     only: Sequence[str] | None = None,
     omit: Sequence[str] | None = None,
+    fit_method: str = "calwf3",
     crsigma: float | None = None,
     exclude: ArrayLike | str | None = None,
     parity: bool = False,
@@ -131,6 +132,8 @@ def calibrate(
         Where to look for reference files.
     only, omit : sequence of str, optional
         See :func:`upramp.wfc3ir.steps.steps_to_do`.
+    fit_method : {"calwf3", "gls"}, optional
+        `method` of :func:`upramp.wfc3ir.fit.fit_ramp`.
     crsigma, exclude, parity, threads : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
 
@@ -168,7 +171,15 @@ def calibrate(
         steps,
         refs=refs,
         needs=needs,
-        fit=partial(fit_ramp, crsigma=crsigma, exclude=exclude, refs=refs, parity=parity, threads=threads),
+        fit=partial(
+            fit_ramp,
+            method=fit_method,
+            crsigma=crsigma,
+            exclude=exclude,
+            refs=refs,
+            parity=parity,
+            threads=threads,
+        ),
         parity=parity,
         threads=threads,
     )

@@ -4,6 +4,7 @@ mod arrays;
 mod bytes;
 mod detector;
 mod enter;
+mod likelihood;
 mod ramp;
 mod reads;
 
@@ -19,6 +20,8 @@ mod _core {
     use crate::bytes::swap_big_endian;
     #[pymodule_export]
     use crate::detector::{calibrate_reads, divide_flat, good_mean, good_pixels, reference_levels};
+    #[pymodule_export]
+    use crate::likelihood::fit_gls;
     #[pymodule_export]
     use crate::ramp::fit_crcorr;
     #[pymodule_export]

@@ -1,3 +1,4 @@
 //! Count rates from ramps.
 
 pub mod crcorr;
+pub mod likelihood;

@@ -1,0 +1,112 @@
+//! Likelihood-ratio search for hits.
+//!
+//! A hit between two samples adds an unknown charge to one difference: leaving the difference out is the same as
+//! fitting that charge. By how much chi square falls follows from the solution of the whole ramp alone (see
+//! [`super::system`]; Brandt 2024b, PASP 136, 045005). With `P_i = q_i - u_i^2 / U`, `Q_i = o_i - u_i u_{i+1} / U`,
+//!
+//! ```text
+//! one:  dchi2 = z_i^2 / P_i,                                              size b = z_i / P_i
+//! two:  dchi2 = (z_i^2 P_{i+1} - 2 z_i z_{i+1} Q_i + z_{i+1}^2 P_i) / (P_i P_{i+1} - Q_i^2)
+//! ```
+//!
+//! where two neighbours go together if the sample they share is a mean of several reads: a hit within it spoils
+//! both. What exceeds its threshold by most is left out, and the search starts anew with the same covariance,
+//! until nothing exceeds it or three differences are left. The forms above have no removable 0/0, unlike the
+//! published ones: symmetric ramps without signal keep their hits found.
+
+use super::covariance::Covariance;
+use super::system::System;
+use super::tile::{LANES, Tile};
+
+/// With so few differences left nothing is left out: they could not tell which of them is wrong.
+pub(super) const FEWEST: f64 = 3.0;
+/// Information that remains of a difference once the others set the rate: below it is rounding.
+const ROUNDING: f64 = 1e-10;
+
+/// Least fall of chi square that leaves one difference out, and two.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// One.
+    pub one: f64,
+    /// Two neighbours.
+    pub two: f64,
+}
+
+/// Differences to leave out: the first, how many, and the rates that the hits have added to them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drop {
+    pub first: usize,
+    pub sizes: [f64; 2],
+    pub pair: bool,
+}
+
+/// Lanes in which something exceeds its threshold, one bit each.
+#[inline(always)]
+pub(super) fn suspects(system: &System, cov: &Covariance, limits: &Thresholds, left: &Tile) -> u32 {
+    let n = cov.len();
+    let (u, v, q, low) = (&system.u[..n], &system.v[..n], &system.q[..n], &system.low[..n]);
+    let rate = system.rate;
+    let share: Tile = std::array::from_fn(|l| 1.0 / system.weight[l]);
+    let mut over = [0.0; LANES];
+    let (mut z_before, mut p_before) = ([0.0; LANES], [0.0; LANES]);
+    for i in 0..n {
+        let (mut z, mut p) = ([0.0; LANES], [0.0; LANES]);
+        for l in 0..LANES {
+            z[l] = v[i][l] - rate[l] * u[i][l];
+            p[l] = q[i][l] - u[i][l] * u[i][l] * share[l];
+            // Larger by the factor only: the exact test follows where it matters.
+            over[l] = if z[l] * z[l] > limits.one * p[l] { 1.0 } else { over[l] };
+        }
+        if i > 0 && cov.averaged[i - 1] {
+            for l in 0..LANES {
+                let both = -low[i - 1][l] * q[i][l] - u[i - 1][l] * u[i][l] * share[l];
+                let det = p_before[l] * p[l] - both * both;
+                let fall = z_before[l] * z_before[l] * p[l] - 2.0 * z_before[l] * z[l] * both
+                    + z[l] * z[l] * p_before[l];
+                over[l] = if fall > limits.two * det { 1.0 } else { over[l] };
+            }
+        }
+        (z_before, p_before) = (z, p);
+    }
+    let mut bits = 0;
+    for l in 0..LANES {
+        bits |= u32::from(over[l] > 0.0 && left[l] > FEWEST) << l;
+    }
+    bits
+}
+
+/// What to leave out of the ramp in lane `l`, if anything.
+pub(super) fn choose(
+    system: &System,
+    cov: &Covariance,
+    used: &[Tile],
+    l: usize,
+    limits: &Thresholds,
+) -> Option<Drop> {
+    let share = 1.0 / system.weight[l];
+    let z = |i: usize| system.v[i][l] - system.rate[l] * system.u[i][l];
+    let p = |i: usize| system.q[i][l] - system.u[i][l] * system.u[i][l] * share;
+    let tells = |i: usize| used[i][l] > 0.0 && p(i) > ROUNDING * system.q[i][l];
+    let (mut best, mut found) = (0.0, None);
+    for i in (0..cov.len()).filter(|&i| tells(i)) {
+        let (z, p) = (z(i), p(i));
+        let excess = z * z / p - limits.one;
+        if excess > best {
+            (best, found) = (excess, Some(Drop { first: i, sizes: [z / p, 0.0], pair: false }));
+        }
+    }
+    for i in (0..cov.len() - 1).filter(|&i| cov.averaged[i] && tells(i) && tells(i + 1)) {
+        let (z0, z1, p0, p1) = (z(i), z(i + 1), p(i), p(i + 1));
+        let both = -system.low[i][l] * system.q[i + 1][l] - system.u[i][l] * system.u[i + 1][l] * share;
+        let det = p0 * p1 - both * both;
+        if det <= ROUNDING * p0 * p1 {
+            continue;
+        }
+        let excess = (z0 * z0 * p1 - 2.0 * z0 * z1 * both + z1 * z1 * p0) / det - limits.two;
+        if excess > best {
+            let sizes = [(z0 * p1 - z1 * both) / det, (z1 * p0 - z0 * both) / det];
+            (best, found) = (excess, Some(Drop { first: i, sizes, pair: true }));
+        }
+    }
+    found
+}
