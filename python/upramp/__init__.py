@@ -14,6 +14,7 @@ from upramp.exceptions import InputError, NetworkError, OutputError, ReferenceFi
 from upramp.tvb.compare import Comparison, compare
 from upramp.tvb.fix import fix_file
 from upramp.tvb.flatten import Flattened, flatten_ramp
+from upramp.tvb.levels import IntervalStats, LeftRight, interval_stats, lr_medians, read_stats
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.files import Outcome, calibrate_file
 from upramp.wfc3ir.fit import Fit, fit_ramp
@@ -27,6 +28,8 @@ __all__ = [
     "Fit",
     "Flattened",
     "InputError",
+    "IntervalStats",
+    "LeftRight",
     "NetworkError",
     "Outcome",
     "OutputError",
@@ -41,8 +44,11 @@ __all__ = [
     "fit_ramp",
     "fix_file",
     "flatten_ramp",
+    "interval_stats",
     "inventory",
+    "lr_medians",
     "read_ramp",
+    "read_stats",
     "sample_table",
     "write_flt",
     "write_ima",
