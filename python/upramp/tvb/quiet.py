@@ -20,11 +20,11 @@ __all__ = ["Excess", "Thresholds", "find_excess"]
 class Thresholds(NamedTuple):
     """Significance from which an interval counts as disturbed, standard errors."""
 
-    alone: float = 2.75
+    alone: float = 2.95
     """Both neighbours are quiet."""
-    beside: float = 2.1
+    beside: float = 2.5
     """One neighbour is disturbed."""
-    between: float = 1.0
+    between: float = 1.2
     """Both are."""
 
 
@@ -51,6 +51,7 @@ def find_excess(
     dt: ArrayLike,
     read_variance: float = 0.0,
     thresholds: Thresholds | None = None,
+    aside: NDArray[np.bool_] | None = None,
 ) -> Excess:
     """Find the quiet level of a ramp and the intervals above it.
 
@@ -67,6 +68,9 @@ def find_excess(
         intervals share.
     thresholds : Thresholds, optional
         When an interval counts as disturbed.
+    aside : (n,) ndarray of bool, optional
+        Intervals known to be spoiled by something that does not last, such as a satellite: they are compared with the
+        quiet level but do not make it, and tell nothing of their neighbours.
 
     Returns
     -------
@@ -78,8 +82,8 @@ def find_excess(
     a background that is there most of the time does not hide the quiet reads, if only there are two. Then every
     interval is compared with what generalised least squares predicts from the quiet ones,
     ``mu_k = q dt_k + c' V^-1 (s - q dt)`` with their covariance matrix V and their covariances c with k, and moves
-    in or out until nothing changes. Light that comes and goes does so over several reads, therefore less is asked of
-    an interval whose neighbours are disturbed. An interval that is alone in being low, while all others agree among
+    in or out until nothing changes. Light that comes and goes does so over several reads: less is asked of an
+    interval whose neighbours are disturbed. An interval that is alone in being low, while all others agree among
     themselves, is no quiet level: it counts as disturbed instead.
 
     With the default thresholds 0.3 % of the quiet intervals of an undisturbed exposure are called disturbed; an
@@ -96,20 +100,23 @@ def find_excess(
         nothing = np.full(level.shape, np.nan)
         return Excess(np.nan, np.nan, nothing, nothing, nothing, np.zeros(level.shape, bool))
     signal, covariance = level * dt, _covariance(error * dt, read_variance)
-    disturbed = _send_away(signal, dt, covariance, known, thresholds.alone)
+    count = known if aside is None else known & ~aside
+    if not count.any():
+        count = known
+    disturbed = _send_away(signal, dt, covariance, count, thresholds.alone)
     significance = np.full(level.shape, np.nan)
     for _ in range(12):  # a few are enough; a cycle between two answers ends here too
-        significance = _compare(signal, dt, covariance, known & ~disturbed, known)
-        again = known & (significance > _limits(disturbed & known, thresholds))
-        if (again == disturbed).all() or not (known & ~again).any():
+        significance = _compare(signal, dt, covariance, count & ~disturbed, known)
+        again = count & (significance > _limits(disturbed, thresholds))
+        if (again == disturbed).all() or not (count & ~again).any():
             break
         disturbed = again
-    odd = _odd_one(signal, dt, covariance, known, disturbed, thresholds.alone)
+    odd = _odd_one(signal, dt, covariance, count, disturbed, thresholds.alone)
     if odd is not None:
         disturbed = np.zeros_like(disturbed)
         disturbed[odd] = True
-        significance = _compare(signal, dt, covariance, known & ~disturbed, known)
-    quiet, quiet_error = _fit(signal, dt, covariance, known & ~disturbed)
+        significance = _compare(signal, dt, covariance, count & ~disturbed, known)
+    quiet, quiet_error = _fit(signal, dt, covariance, count & ~disturbed)
     return Excess(quiet, quiet_error, level - quiet, np.where(known, error, np.nan), significance, disturbed)
 
 

@@ -42,8 +42,16 @@ def bad_pixels(ramp: Ramp, bad_dq: int = SKY_BAD_DQ) -> NDArray[np.bool_]:
     return bad
 
 
-def _box_sum(image: NDArray[np.float32], half: int) -> NDArray[np.float32]:
-    """Sum over the box of `2 half + 1` pixels a side around every pixel, zero outside the image."""
+def box_sum(image: NDArray[np.float32], half: int) -> NDArray[np.float32]:
+    """Sum over the box of `2 half + 1` pixels a side around every pixel, zero outside the image.
+
+    Parameters
+    ----------
+    image : (ny, nx) ndarray of float32
+        Image.
+    half : int
+        Half the size of the box.
+    """
     for axis in (0, 1):
         pad = [(half + 1, half) if a == axis else (0, 0) for a in (0, 1)]
         total = np.cumsum(np.pad(image, pad), axis=axis, dtype=np.float64)
@@ -93,13 +101,19 @@ def pixel_pattern(ramp: Ramp, *, bad: NDArray[np.bool_] | None = None) -> NDArra
             before = steps[start][3] * (times[start + 1] - times[start]) / span
             rate -= ramp.sci[start][ramp.border] * np.float32(before)
         rate[hidden] = np.nan
-        stretches.append(rate - _column_medians(rate))
+        stretches.append(rate - column_medians(rate))
     image[ramp.border] = np.median(stretches, axis=0)
     return image
 
 
-def _column_medians(rate: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Median of every column over its numbers; the median of all where a column has none."""
+def column_medians(rate: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Median of every column over its numbers; the median of all where a column has none.
+
+    Parameters
+    ----------
+    rate : (ny, nx) ndarray of float32
+        Image; NaN where a pixel has no number.
+    """
     ordered = np.sort(rate, axis=0)  # not-a-number last
     count = np.isfinite(rate).sum(axis=0)
     columns = np.arange(rate.shape[1])
@@ -108,7 +122,8 @@ def _column_medians(rate: NDArray[np.float32]) -> NDArray[np.float32]:
     known = count > 0
     if not known.all():
         medians[~known] = np.median(medians[known]) if known.any() else np.nan
-    return medians.astype(np.float32)
+    narrow: NDArray[np.float32] = medians.astype(np.float32)
+    return narrow
 
 
 def source_mask(
@@ -168,17 +183,17 @@ def source_mask(
     found = saturated
     if known.any():
         flat = field - _background(field, box or max(min(field.shape) // 16, 24))
-        count = _box_sum(known.astype(np.float32), 1)
-        smooth = _box_sum(np.where(known, flat, np.float32(0)), 1) / np.maximum(count, 1)
+        count = box_sum(known.astype(np.float32), 1)
+        smooth = box_sum(np.where(known, flat, np.float32(0)), 1) / np.maximum(count, 1)
         # Fewer pixels in the mean, more noise: counted as if all nine were there, and not at all below four.
         enough = count >= 4
         smooth *= np.sqrt(count / 9)
         middle = np.median(smooth[enough]) if enough.any() else 0.0
         sigma = MAD_TO_SIGMA * np.median(np.abs(smooth[enough] - middle)) if enough.any() else 0.0
         above = enough & (smooth - middle > nsigma * sigma)
-        crowd = _box_sum(above.astype(np.float32), 1)
+        crowd = box_sum(above.astype(np.float32), 1)
         found = found | (above & (crowd > minimum - 0.5))
-    mask[ramp.border] = _box_sum(found.astype(np.float32), grow) > 0.5 if grow else found
+    mask[ramp.border] = box_sum(found.astype(np.float32), grow) > 0.5 if grow else found
     return mask
 
 
