@@ -13,8 +13,10 @@ from upramp._arrays import __version__
 from upramp.exceptions import InputError, NetworkError, OutputError, ReferenceFileError, UprampError
 from upramp.tvb.compare import Comparison, compare
 from upramp.tvb.fix import fix_file
+from upramp.tvb.flag import ReadFlags, flag_reads
 from upramp.tvb.flatten import Flattened, flatten_ramp
 from upramp.tvb.levels import IntervalStats, LeftRight, interval_stats, lr_medians, read_stats
+from upramp.tvb.reads_file import read_flags, write_flags
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.files import Outcome, calibrate_file
 from upramp.wfc3ir.fit import Fit, fit_ramp
@@ -34,6 +36,7 @@ __all__ = [
     "Outcome",
     "OutputError",
     "Ramp",
+    "ReadFlags",
     "ReferenceFileError",
     "Refs",
     "UprampError",
@@ -43,13 +46,16 @@ __all__ = [
     "compare",
     "fit_ramp",
     "fix_file",
+    "flag_reads",
     "flatten_ramp",
     "interval_stats",
     "inventory",
     "lr_medians",
+    "read_flags",
     "read_ramp",
     "read_stats",
     "sample_table",
+    "write_flags",
     "write_flt",
     "write_ima",
 ]

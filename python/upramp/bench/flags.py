@@ -1,8 +1,8 @@
-"""How many disturbed reads does ``flag_reads`` find, and how many quiet ones does it flag?
+"""How many disturbed reads ``flag_reads`` finds, and how many quiet ones it flags.
 
-``python -m upramp.bench.flags`` simulates exposures with known background and prints the table of docs/flag.md. A read
-counts as disturbed if the true excess of its interval over the quietest is above 3 standard errors of the median,
-and as quiet if the simulated background adds less than a hundredth of that error.
+``python -m upramp.bench.flags`` simulates exposures with known background and prints the table of docs/flag.md.
+A read counts as disturbed if the true excess of its interval over the quietest is above 3 standard errors of the
+median, and as quiet if the simulated background adds less than a hundredth of that error.
 """
 
 from __future__ import annotations

@@ -27,6 +27,11 @@ __all__ = ["ReadFlags", "flag_reads"]
 
 SIDES = Thresholds(alone=3.6, beside=3.2, between=2.2)
 """For the difference of the sides: stricter, so that the second test adds few false alarms to the first."""
+SUMMARY = (
+    *("rootname", "filter", "verdict", "advice", "reason"),
+    *("quiet", "quiet_error", "low", "high", "range", "max_ratio"),
+)
+"""What :attr:`ReadFlags.summary` takes over."""
 MEAN_GAIN = 2.35
 """e-/DN, where a RAW header does not tell (the mean of the four amplifiers, WFC3 Data Handbook)."""
 
@@ -52,9 +57,11 @@ class ReadFlags:
     quiet, quiet_error : float
         Quiet rate and its standard error, e-/s.
     low, high : float
-        Lowest and highest median rate of an interval, e-/s; where nothing is disturbed both are the quiet rate.
+        Lowest and highest median rate of an interval, e-/s; where nothing is disturbed both are the quiet
+        rate.
     max_ratio : float
-        Largest ratio of left to right, of the intervals in which its error is below 5 %; NaN if there is none.
+        Largest ratio of left to right, of the intervals in which its error is below 5 %; NaN if there is
+        none.
     noise : SkyNoise
         Scatter of the sky in the last read or the FLT, compared with its errors.
     table : astropy.table.Table
@@ -102,10 +109,7 @@ class ReadFlags:
     @property
     def summary(self) -> dict[str, Any]:
         """The exposure in plain values, for tables and JSON; None where there is no number."""
-        record: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in "rootname filter verdict advice reason quiet quiet_error low high range max_ratio".split()
-        }
+        record: dict[str, Any] = {name: getattr(self, name) for name in SUMMARY}
         record |= {"noise_ratio": self.noise.ratio, "bimodality": self.noise.bimodality}
         for name, value in record.items():
             if isinstance(value, float) and not np.isfinite(value):
@@ -163,12 +167,13 @@ def flag_reads(
     delta : float, optional
         … or above this difference, e-/s.
     change : float, optional
-        A uniform excess is helium if the rate changes by more than this factor, in a filter that passes its line.
+        A uniform excess is helium if the rate changes by more than this factor, in a filter that passes its
+        line.
     jitter : Jitter or path-like, optional
         Jitter file (``_jit.fits``) of the exposure: adds columns of the limb angle and the Earth's shadow.
     floor : float, optional
-        Excess, e-/s, below which a read is used even if the excess is significant. 0 flags all that is significant:
-        the level of a million pixels is known to a few 1e-4 e-/s.
+        Excess, e-/s, below which a read is used even if the excess is significant. 0 flags all that is
+        significant: the level of a million pixels is known to a few 1e-4 e-/s.
     thresholds : Thresholds, optional
         Significance from which a read is disturbed.
     mask : (ny, nx) ndarray of bool, optional
@@ -179,12 +184,12 @@ def flag_reads(
     Returns
     -------
     ReadFlags
-        Its table has one row per read in time order: ``sampnum``, ``imset``, ``samptime``, ``dt`` (s), ``use``,
-        ``cause`` (empty, ``scattered``, ``uniform``, ``both``, ``satellite``, ``faint`` or ``no pixels``), ``median``,
-        ``error``, ``left``, ``right`` (e-/s), ``ratio``, ``difference``, ``excess`` (e-/s above the quiet level),
-        ``sigma`` (its significance), ``sigma_lr`` (that of the difference of the sides), ``trail`` (pixels in crowded
-        places) and, from a jitter file, ``limb_angle``, ``bright_limb`` and ``shadow``. Values belong to the interval
-        that ends with the read.
+        Its table has one row per read in time order: ``sampnum``, ``imset``, ``samptime``, ``dt`` (s),
+        ``use``, ``cause`` (empty, ``scattered``, ``uniform``, ``both``, ``satellite``, ``faint`` or ``no
+        pixels``), ``median``, ``error``, ``left``, ``right`` (e-/s), ``ratio``, ``difference``, ``excess``
+        (e-/s above the quiet level), ``sigma`` (its significance), ``sigma_lr`` (that of the difference of
+        the sides), ``trail`` (pixels in crowded places) and, from a jitter file, ``limb_angle``,
+        ``bright_limb`` and ``shadow``. Values belong to the interval that ends with the read.
 
     Raises
     ------
@@ -195,11 +200,11 @@ def flag_reads(
 
     Notes
     -----
-    Levels are compared on the same pixels in every interval: those that no read flags and no source covers, with
-    what each pixel has of its own taken off (:func:`upramp.tvb.sources.pixel_pattern`). The test is that of
-    :func:`upramp.tvb.quiet.find_excess`, once for the level and once for the difference of left and right. Its errors
-    hold read noise, photon noise and the noise of subtracted reference pixels. See docs/flag.md for the rules and
-    their measured rates of detection and false alarm.
+    Levels are compared on the same pixels in every interval: those that no read flags and no source covers,
+    with what each pixel has of its own taken off (:func:`upramp.tvb.sources.pixel_pattern`). The test is that
+    of :func:`upramp.tvb.quiet.find_excess`, once for the level and once for the difference of left and right.
+    Its errors hold read noise, photon noise and the noise of subtracted reference pixels. See docs/flag.md
+    for the rules and their measured rates of detection and false alarm.
     """
     for name, value in (("ratio", ratio), ("delta", delta), ("change", change)):
         if not value > 0:

@@ -69,8 +69,8 @@ def find_excess(
     thresholds : Thresholds, optional
         When an interval counts as disturbed.
     aside : (n,) ndarray of bool, optional
-        Intervals known to be spoiled by something that does not last, such as a satellite: they are compared with the
-        quiet level but do not make it, and tell nothing of their neighbours.
+        Intervals known to be spoiled by something that does not last, such as a satellite: they are compared with
+        the quiet level but do not make it, and tell nothing of their neighbours.
 
     Returns
     -------

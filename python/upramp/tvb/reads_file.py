@@ -34,14 +34,18 @@ def flags_table(flags: Iterable[ReadFlags]) -> Any:
     Returns
     -------
     astropy.table.Table
-        Columns of :class:`ReadFlags.table` after ``rootname``; ``meta["exposures"]`` holds the verdict and the levels
-        of each exposure.
+        Columns of the tables of the exposures after ``rootname``; ``meta["exposures"]`` holds the verdict and the
+        levels of each.
     """
     from astropy.table import Table, vstack
 
     flags = list(flags)
     tables = []
+    names = [one.rootname for one in flags]
     for one in flags:
+        if names.count(one.rootname) > 1:
+            files = ", ".join(other.path for other in flags if other.rootname == one.rootname)
+            raise InputError(f"{files}: all are exposure {one.rootname}; a table holds each exposure once")
         table = one.table.copy()
         table.add_column([one.rootname] * len(table), index=0, name="rootname")
         tables.append(table)
@@ -128,8 +132,8 @@ def read_flags(path: str | os.PathLike[str]) -> dict[str, NDArray[np.bool_]]:
             raise InputError(f"{where}: read {sampnum} is listed twice")
         if sizes.setdefault(root, sampnum + imset) != sampnum + imset:
             raise InputError(
-                f"{where}: sampnum {sampnum} and imset {imset} make {sampnum + imset}, expected NSAMP {sizes[root]} "
-                "as in the rows before"
+                f"{where}: sampnum {sampnum} and imset {imset} make {sampnum + imset}, expected NSAMP "
+                f"{sizes[root]} as in the rows before"
             )
         reads[sampnum] = _truth(where, sampnum, row["use"])
     result = {}

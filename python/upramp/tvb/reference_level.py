@@ -41,8 +41,8 @@ def reference_level(ramp: Ramp) -> ReferenceLevel:
     Notes
     -----
     The columns next to the light-sensitive field are averaged, 3 sigma and more clipped. Where their level has been
-    subtracted (BLEVCORR) it is zero in every read, far closer than the noise of the pixels allows: then the noise of
-    that mean is in all pixels of the read alike, and no statistic of light-sensitive pixels can see it. With few
+    subtracted (BLEVCORR) it is zero in every read, far closer than the noise of the pixels allows: then the noise
+    of that mean is in all pixels of the read alike, and no statistic of light-sensitive pixels can see it. With few
     reference pixels, as in a subarray, it is larger than the error of the sky's own mean.
     """
     rows = slice(BORDER, -BORDER)

@@ -33,11 +33,11 @@ COLORS = {
 
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#222}
-table{border-collapse:collapse;width:100%;margin:1em 0}th,td{text-align:left;padding:.3em .7em;border-bottom:1px solid #ddd}
+table{border-collapse:collapse;width:100%;margin:1em 0}
+th,td{text-align:left;padding:.3em .7em;border-bottom:1px solid #ddd}
 td.n{text-align:right;font-variant-numeric:tabular-nums}.none{color:#777}.found{font-weight:600;color:#b3470a}
 section{display:inline-block;width:34em;max-width:100%;vertical-align:top;margin:0 1em 1.5em 0}
 section h2{font-size:1em;margin:.2em 0}img{max-width:100%}p{margin:.2em 0}
-@media(prefers-color-scheme:dark){body{background:#fff}}
 """
 
 
@@ -180,7 +180,10 @@ def write_page(
         pictures.append(f'<section id="e{i}"><h2>{title}</h2>{picture}<p>{detail}</p></section>')
     bad = "".join(f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in failures)
     affected = sum(one.flags.verdict != "none" for one in thumbnails)
-    heads = "exposure filter verdict reads lowest highest L/R scatter/error advice reason".split()
+    heads = (
+        *("exposure", "filter", "verdict", "reads", "lowest", "highest", "L/R"),
+        *("scatter/error", "advice", "reason"),
+    )
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Variable background</title>'
         f"<style>{STYLE}</style></head><body><h1>Variable background</h1>"

@@ -54,12 +54,12 @@ def find_localised(
 
     Notes
     -----
-    Of every interval the pattern of the pixels and then the median of every column is taken off, which leaves noise,
-    cosmic rays and what is localised. Residuals are cut at 5 sigma, so that a cosmic ray on one or two pixels does
-    not carry the mean of the 3 x 3 around it above 5 sigma of that mean; a trail lights a band of such pixels even
-    where each lies within its noise. A pixel is crowded if 45 % of the 7 x 7 around it are bright, and 25 of them
-    make a detection. A satellite crosses the field in seconds, so that it is in one interval; what is found in
-    two neighbours is a glint or a trail seen across a read.
+    Of every interval the pattern of the pixels and then the median of every column is taken off, which leaves
+    noise, cosmic rays and what is localised. Residuals are cut at 5 sigma, so that a cosmic ray on one or two
+    pixels does not carry the mean of the 3 x 3 around it above 5 sigma of that mean; a trail lights a band of
+    such pixels even where each lies within its noise. A pixel is crowded if 45 % of the 7 x 7 around it are
+    bright, and 25 of them make a detection. A satellite crosses the field in seconds, so that it is in one
+    interval; what is found in two neighbours is a glint or a trail seen across a read.
     """
     reads = differences(ramp, "interval")
     count = np.zeros(len(reads), np.int64)
