@@ -156,6 +156,7 @@ def judge(
             word = "unknown"
         else:
             text = f"uniform, {rise:.2f} e-/s, but less than {limits.change:g} times the quiet level"
+            text += "; perhaps He I 1083 nm" if helium_line else ""
             word = "unknown"
         if not grism:
             return Verdict(word, "flatten", text)

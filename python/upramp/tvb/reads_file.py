@@ -76,7 +76,8 @@ def write_flags(flags: Iterable[ReadFlags], path: str | os.PathLike[str], *, ove
     for name in table.colnames:
         if table[name].dtype.kind == "f":
             # Six digits: more are below the noise, and hard to read.
-            table[name] = np.array([float(f"{value:.6g}") for value in table[name]])
+            data = np.asarray(table[name])
+            table[name][:] = [float(f"{value:.6g}") for value in data]
     names = [*COLUMNS, *(name for name in table.colnames if name not in COLUMNS)]
     with atomic_path(path, overwrite=overwrite) as temporary:
         if len(table):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from upramp.io import atomic_path
 from upramp.tvb.flag import ReadFlags, ranges
@@ -81,11 +82,18 @@ def plot_flags(flags: ReadFlags) -> Figure:
     for k in range(1, len(table)):
         if cause := str(table["cause"][k]):
             axes.axvspan(times[k - 1], times[k], color=COLORS.get(cause, "0.9"), alpha=0.3, linewidth=0)
+    # The first interval of a second or two is so noisy that it would set the scale.
+    sure = np.asarray(table["error"][1:]) < 5 * np.nanmedian(table["error"][1:])
+    times = times[1:]
+
+    def shown(name: str) -> NDArray[np.float64]:
+        return np.where(sure, np.asarray(table[name][1:], np.float64), np.nan)
+
     for name, marker, color in (("left", "<", LEFT), ("right", ">", RIGHT), ("median", "s", "black")):
         main = name == "median"
         axes.plot(
-            times[1:],
-            np.asarray(table[name][1:]),
+            times,
+            shown(name),
             marker=marker,
             color=color,
             linestyle="-" if main else ":",
@@ -93,16 +101,7 @@ def plot_flags(flags: ReadFlags) -> Figure:
             markerfacecolor=color if main else "white",
             label="all columns" if main else name,
         )
-    axes.errorbar(
-        times[1:], np.asarray(table["median"][1:]), np.asarray(table["error"][1:]), fmt="none", ecolor="0.4"
-    )
-    # The first interval of a second or two is so noisy that it would set the scale.
-    sure = np.asarray(table["error"][1:]) < 5 * np.nanmedian(table["error"][1:])
-    shown = np.concatenate([np.asarray(table[name][1:])[sure] for name in ("median", "left", "right")])
-    if np.isfinite(shown).any():
-        low, high = np.nanmin(shown), np.nanmax(shown)
-        margin = 0.08 * (high - low) + 3 * float(np.nanmedian(table["error"][1:]))
-        axes.set_ylim(low - margin, high + margin)
+    axes.errorbar(times, shown("median"), np.asarray(table["error"][1:]), fmt="none", ecolor="0.4")
     axes.set_xlim(-0.02 * times[-1], 1.02 * times[-1])
     axes.set_xlabel("SAMPTIME (s)")
     axes.set_ylabel("rate (e$^-$ s$^{-1}$)")
