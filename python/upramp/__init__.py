@@ -17,8 +17,11 @@ from upramp.tvb.corrected import Corrected
 from upramp.tvb.difference import last_minus_first
 from upramp.tvb.excess import remove_excess
 from upramp.tvb.fix import fix_file
+from upramp.tvb.flag import ReadFlags, flag_reads
 from upramp.tvb.flatten import flatten_ramp
+from upramp.tvb.levels import IntervalStats, LeftRight, interval_stats, lr_medians, read_stats
 from upramp.tvb.reads import mask_reads, subtract_reads
+from upramp.tvb.reads_file import read_flags, write_flags
 from upramp.tvb.surface import remove_columns, remove_plane
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.files import Outcome, calibrate_file
@@ -33,10 +36,13 @@ __all__ = [
     "Corrected",
     "Fit",
     "InputError",
+    "IntervalStats",
+    "LeftRight",
     "NetworkError",
     "Outcome",
     "OutputError",
     "Ramp",
+    "ReadFlags",
     "ReferenceFileError",
     "Refs",
     "UprampError",
@@ -47,16 +53,22 @@ __all__ = [
     "compare",
     "fit_ramp",
     "fix_file",
+    "flag_reads",
     "flatten_ramp",
+    "interval_stats",
     "inventory",
     "last_minus_first",
+    "lr_medians",
     "mask_reads",
+    "read_flags",
     "read_ramp",
+    "read_stats",
     "remove_columns",
     "remove_excess",
     "remove_plane",
     "sample_table",
     "subtract_reads",
+    "write_flags",
     "write_flt",
     "write_ima",
 ]

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -5,12 +6,15 @@ from numpy.typing import NDArray
 
 __all__ = [
     "__version__",
+    "average_intervals",
     "calibrate_reads",
+    "cell_levels",
     "divide_flat",
     "fit_crcorr",
     "fit_gls",
     "good_mean",
     "good_pixels",
+    "interval_stats",
     "read_stats",
     "reference_levels",
     "swap_big_endian",
@@ -137,6 +141,17 @@ def average_intervals(
     NDArray[np.float32],
     NDArray[np.uint16],
 ]: ...
+def interval_stats(
+    cube: NDArray[np.float32],
+    dq: NDArray[np.uint16] | None,
+    mask: NDArray[np.bool_] | None,
+    pattern: NDArray[np.float32] | None,
+    differences: Sequence[tuple[int, float, int, float]],
+    regions: list[_Bounds],
+    bad_dq: int,
+    clip: tuple[float, int] | None,
+    threads: int,
+) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]: ...
 def fit_crcorr(
     sci: NDArray[np.float32],
     err: NDArray[np.float32],

@@ -13,11 +13,12 @@ from upramp.exceptions import UprampError
 
 __all__ = ["main"]
 
-COMMANDS = ("demo", "ls", "refs", "fix", "cal", "compare", "simulate")
+COMMANDS = ("demo", "ls", "flag", "refs", "fix", "cal", "compare", "simulate")
 
 EXIT_CODES = """\
 exit codes: 0 good, 1 internal error, 2 usage, 3 input unusable, 4 reference file missing,
-5 network or archive, 6 batch finished with failures, 130 interrupted"""
+5 network or archive, 6 batch finished with failures, 7 flag --fail-on-tvb found some,
+130 interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 good, 1 internal, 2 usage, 3 input unusable, 4 reference file missing, 5 network or archive,
-        6 batch finished with failures, 130 interrupted.
+        6 batch finished with failures, 7 ``flag --fail-on-tvb`` found some, 130 interrupted.
     """
     parser = _parser()
     args = parser.parse_args(arguments)

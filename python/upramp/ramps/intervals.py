@@ -1,4 +1,4 @@
-"""What is gathered between the reads, on arrays: levels in the cells of a grid, and a robust mean."""
+"""Level of every interval between reads, on arrays: differences of reads that are measured but never stored."""
 
 from __future__ import annotations
 
@@ -12,190 +12,109 @@ from upramp import _core
 from upramp._arrays import as_array, count_threads
 from upramp.ramps.crcorr import bounds
 
-__all__ = ["CellLevels", "IntervalMean", "average_intervals", "cell_levels"]
+__all__ = ["Difference", "IntervalStats", "difference_stats"]
 
 
-class CellLevels(NamedTuple):
-    """Result of :func:`cell_levels`, arrays of shape (nread - 1, gy, gx)."""
+class Difference(NamedTuple):
+    """A difference of two reads: ``later_weight * cube[later] - earlier_weight * cube[earlier]``."""
 
-    median: NDArray[np.float64]
-    """Median rate, in the unit of the accumulated signal per second; NaN without a good pixel."""
+    later: int
+    """Read that adds."""
+    later_weight: float
+    """Its factor."""
+    earlier: int
+    """Read that is taken off; with a factor of 0 its values are not looked at, but its flags count."""
+    earlier_weight: float
+    """Its factor."""
+
+
+class IntervalStats(NamedTuple):
+    """Statistics of a region in every interval, arrays of shape (n,); NaN where no pixel is left."""
+
     npix: NDArray[np.int64]
-    """Good pixels."""
+    """Pixels left."""
+    median: NDArray[np.float64]
+    """Their median (exact; the mean of the two middle values for an even count)."""
+    mean: NDArray[np.float64]
+    """Their mean."""
+    mode: NDArray[np.float64]
+    """Peak of their histogram: vertex of the least-squares parabola through its bins within one sigma."""
+    std: NDArray[np.float64]
+    """Their standard deviation about the mean."""
+    robust_std: NDArray[np.float64]
+    """1.4826 times their median absolute deviation."""
+    error: NDArray[np.float64]
+    """Standard error of the median, sqrt(pi / 2) `robust_std` / sqrt(`npix`): independent, normal noise."""
 
 
-class IntervalMean(NamedTuple):
-    """Result of :func:`average_intervals`; images have the shape of the region."""
-
-    rate: NDArray[np.float32]
-    """Count rate, accumulated signal per second; 0 where no interval is left."""
-    err: NDArray[np.float32]
-    """Its uncertainty."""
-    dq: NDArray[np.uint16]
-    """DQ bits of the reads used; of all reads where none is left."""
-    samp: NDArray[np.int16]
-    """Reads used, the zeroth included; 0 where none is left."""
-    time: NDArray[np.float32]
-    """Exposure time used, seconds."""
-    read_dq: NDArray[np.uint16]
-    """DQ of every read, (nread, ny, nx), with 8192 from each positive outlier on."""
-
-
-def cell_levels(
+def difference_stats(
     cube: ArrayLike,
-    dq: ArrayLike,
-    times: ArrayLike,
+    differences: Sequence[Difference | tuple[int, float, int, float]],
+    dq: ArrayLike | None = None,
     *,
-    rate: bool = True,
-    response: ArrayLike | None = None,
-    base: ArrayLike | None = None,
+    regions: Sequence[tuple[slice, slice] | None] = (None,),
     bad_dq: int = 0xFFFF,
     mask: ArrayLike | None = None,
-    region: tuple[slice, slice] | None = None,
-    rows: Sequence[int] | None = None,
-    columns: Sequence[int] | None = None,
+    pattern: ArrayLike | None = None,
+    clip: float | None = None,
+    max_iter: int = 5,
     threads: int | None = None,
-) -> CellLevels:
-    """Median rate of every interval between reads, in each cell of a grid.
+) -> list[IntervalStats]:
+    """Statistics of weighted differences of reads in several regions, in one pass over the cube.
 
     Parameters
     ----------
     cube : (nread, ny, nx) array_like of float32
-        Reads, zeroth first.
-    dq : (nread, ny, nx) array_like of uint16
-        DQ bits; a pixel with any of `bad_dq` in one of the two reads is left out of their interval.
-    times : (nread,) array_like of float
-        Exposure time of every read, seconds, ascending.
-    rate : bool, optional
-        `cube` is per second; False: accumulated.
-    response : (ny, nx) array_like of float32, optional
-        Relative response to the sky that rates are divided by; pixels without any are left out.
-    base : (ny, nx) array_like of float32, optional
-        Rates to subtract after that, pixel by pixel, for instance those of a quiet interval.
+        Reads.
+    differences : sequence of Difference
+        What to measure.
+    dq : (nread, ny, nx) array_like of uint16, optional
+        DQ bits; a pixel with any of `bad_dq` in either read is left out.
+    regions : sequence of tuple of slice, optional
+        Rows and columns of each region; None is the whole image.
     bad_dq : int, optional
         Bits that count.
     mask : (ny, nx) array_like of bool, optional
-        Pixels to leave out (True).
-    region : tuple of slice, optional
-        Rows and columns that count; cells may reach beyond.
-    rows, columns : sequence of int, optional
-        Edges of the cells; default the ends of the region.
+        Pixels to leave out (True), for instance sources.
+    pattern : (ny, nx) array_like of float32, optional
+        Image to take off every difference first, such as what each pixel has of its own; a pixel that is NaN there
+        is left out.
+    clip : float, optional
+        Clip pixels further from the median than this many robust standard deviations of the difference itself,
+        until none is, in `max_iter` rounds at most. The noise of every interval sets its own limit.
+    max_iter : int, optional
+        Rounds of clipping at most.
     threads : int, optional
-        Number of threads.
+        Number of threads; the answer does not depend on it.
 
     Returns
     -------
-    CellLevels
+    list of IntervalStats
+        One per region, arrays of shape (len(differences),).
 
-    Notes
-    -----
-    The level of interval k is the median over the cell of (C_k - C_(k-1)) / (dt_k f) - B with accumulated
-    signal C, response f and base B.
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, a region outside the image, a read that is not there, a clip that is not positive.
     """
     cube = as_array("cube", cube, np.float32, 3)
-    flags = as_array("dq", dq, np.uint16, 3, cube.shape)
-    seconds = as_array("times", times, np.float64, 1, cube.shape[:1])
-    image = cube.shape[1:]
-    y0, y1, x0, x1 = where = bounds(region, image)
-    median, npix = _core.cell_levels(
-        cube,
-        flags,
-        weights(seconds, rate=rate),
-        seconds,
-        None if response is None else as_array("response", response, np.float32, 2, image),
-        None if base is None else as_array("base", base, np.float32, 2, image),
-        None if mask is None else as_array("mask", mask, bool, 2, image),
-        where,
-        bad_dq,
-        list(rows) if rows is not None else [y0, y1],
-        list(columns) if columns is not None else [x0, x1],
-        count_threads(threads),
+    flags = None if dq is None else as_array("dq", dq, np.uint16, 3, cube.shape)
+    masked = None if mask is None else as_array("mask", mask, bool, 2, cube.shape[1:])
+    taken = None if pattern is None else as_array("pattern", pattern, np.float32, 2, cube.shape[1:])
+    limit: tuple[float, int] | None = None
+    if clip is not None:
+        if not clip > 0:
+            raise ValueError(f"clip is {clip}, expected a positive number or None")
+        limit = (float(clip), max_iter)
+    pairs = [Difference(*pair) for pair in differences]
+    for pair in pairs:
+        if not (0 <= pair.later < len(cube) and 0 <= pair.earlier < len(cube)):
+            raise ValueError(f"difference is {tuple(pair)}, expected reads from 0 to {len(cube) - 1}")
+    where = [bounds(region, cube.shape[1:]) for region in regions]
+    npix, columns = _core.interval_stats(
+        cube, flags, masked, taken, pairs, where, bad_dq, limit, count_threads(threads)
     )
-    return CellLevels(median, npix)
-
-
-def average_intervals(
-    sci: ArrayLike,
-    dq: ArrayLike,
-    times: ArrayLike,
-    electrons: ArrayLike,
-    noise: ArrayLike,
-    *,
-    rate: bool = True,
-    excluded: ArrayLike | None = None,
-    sigma: float = 4.0,
-    bad_dq: int = 0xFFFF,
-    region: tuple[slice, slice] | None = None,
-    threads: int | None = None,
-) -> IntervalMean:
-    """Mean rate of the intervals between reads, outliers left out.
-
-    Parameters
-    ----------
-    sci : (nread, ny, nx) array_like of float32
-        Reads, zeroth first.
-    dq : (nread, ny, nx) array_like of uint16
-        DQ bits.
-    times : (nread,) array_like of float
-        Exposure time of every read, seconds, ascending.
-    electrons : (ny, nx) array_like of float32
-        Electrons per unit of accumulated signal.
-    noise : (ny, nx) array_like of float32
-        Read noise of the difference of two reads, electrons.
-    rate : bool, optional
-        `sci` is per second; False: accumulated.
-    excluded : (nread,) array_like of bool, optional
-        Reads whose interval (since the read before) is left out.
-    sigma : float, optional
-        Threshold for outliers.
-    bad_dq : int, optional
-        DQ bits that leave out a sample, unless the pixel has them in every read (256, saturation, always does).
-    region : tuple of slice, optional
-        Rows and columns to average; default all.
-    threads : int, optional
-        Number of threads.
-
-    Returns
-    -------
-    IntervalMean
-
-    Notes
-    -----
-    rate = sum c_k / sum dt_k over the intervals within `sigma` of the median (weighted by dt_k), in which c_k
-    electrons were gathered; err^2 = (J n^2 + sum c_k) / (sum dt_k)^2 with J unbroken runs of intervals and
-    read noise n.
-    """
-    sci = as_array("sci", sci, np.float32, 3)
-    flags = as_array("dq", dq, np.uint16, 3, sci.shape)
-    seconds = as_array("times", times, np.float64, 1, sci.shape[:1])
-    nread = sci.shape[:1]
-    out = np.zeros(nread, bool) if excluded is None else as_array("excluded", excluded, bool, 1, nread)
-    return IntervalMean(
-        *_core.average_intervals(
-            sci,
-            flags,
-            weights(seconds, rate=rate),
-            seconds,
-            as_array("electrons", electrons, np.float32, 2, sci.shape[1:]),
-            as_array("noise", noise, np.float32, 2, sci.shape[1:]),
-            out,
-            sigma,
-            bad_dq,
-            bounds(region, sci.shape[1:]),
-            count_threads(threads),
-        )
-    )
-
-
-def weights(times: NDArray[np.float64], *, rate: bool) -> NDArray[np.float32]:
-    """Factor of each read from stored to accumulated signal.
-
-    Parameters
-    ----------
-    times : (nread,) ndarray of float64
-        Exposure times, seconds.
-    rate : bool
-        Whether the stored signal is per second.
-    """
-    # The zeroth read has no time of its own: what is left in it (nothing, once subtracted) stays as it is.
-    return np.where(times > 0, times, 1.0).astype(np.float32) if rate else np.ones(times.size, np.float32)
+    return [
+        IntervalStats(npix[:, i].copy(), *(column[:, i].copy() for column in columns))
+        for i in range(len(where))
+    ]

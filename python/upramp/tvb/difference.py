@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from upramp.tvb.noise import noise_of
-from upramp.tvb.quiet import check_times
+from upramp.tvb.base import check_times
+from upramp.tvb.electrons import noise_of
 from upramp.wfc3ir.exposure import Ramp
 from upramp.wfc3ir.fit import Fit, parse_reads
 from upramp.wfc3ir.references import Refs

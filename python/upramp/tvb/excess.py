@@ -11,9 +11,9 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
+from upramp.tvb.base import interval_levels, quiet_rate
 from upramp.tvb.corrected import SKY_BAD_DQ, Corrected, subtract
 from upramp.tvb.grism import refuse_grism
-from upramp.tvb.quiet import interval_levels, quiet_rate
 from upramp.wfc3ir.exposure import Ramp
 
 __all__ = ["remove_excess"]
@@ -63,7 +63,7 @@ def remove_excess(
     Notes
     -----
     With D_k = (C_k - C_(k-1)) / dt_k and its mean B over the quiet intervals (see
-    :func:`upramp.tvb.quiet.quiet_rate`), e_k = median(D_k - B) and C_k <- C_k - sum_(j <= k) e_j dt_j.
+    :func:`upramp.tvb.base.quiet_rate`), e_k = median(D_k - B) and C_k <- C_k - sum_(j <= k) e_j dt_j.
     """
     refuse_grism(ramp, force=force)
     quiet = quiet_rate(ramp, response=flat, mask=mask, bad_dq=bad_dq, threads=threads)

@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from upramp._arrays import __version__
 from upramp.tvb.average import average_intervals
+from upramp.tvb.base import interval_levels
 from upramp.tvb.corrected import Corrected
 from upramp.tvb.difference import last_minus_first
 from upramp.tvb.excess import remove_excess
 from upramp.tvb.flatten import flatten_ramp
-from upramp.tvb.quiet import interval_levels
 from upramp.tvb.reads import mask_reads, subtract_reads
 from upramp.tvb.surface import remove_columns, remove_plane
 from upramp.wfc3ir.calibration import Needs

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upramp.ramps import read_stats
+from upramp.tvb.base import interval_levels
 from upramp.tvb.corrected import SKY_BAD_DQ, Corrected, subtract
 from upramp.tvb.grism import refuse_grism
-from upramp.tvb.quiet import interval_levels
 from upramp.wfc3ir.exposure import Ramp
 
 __all__ = ["flatten_ramp"]

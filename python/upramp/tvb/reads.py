@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from upramp.tvb.base import interval_levels
 from upramp.tvb.corrected import Corrected
-from upramp.tvb.quiet import interval_levels
 from upramp.wfc3ir.exposure import Ramp
 from upramp.wfc3ir.fit import parse_reads
 

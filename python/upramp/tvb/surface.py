@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from upramp.ramps.cells import cell_levels
 from upramp.ramps.crcorr import bounds
-from upramp.ramps.intervals import cell_levels
+from upramp.tvb.base import quiet_rate
 from upramp.tvb.corrected import SKY_BAD_DQ, Corrected, subtract
 from upramp.tvb.grism import refuse_grism
-from upramp.tvb.quiet import quiet_rate
 from upramp.wfc3ir.exposure import Ramp
 
 __all__ = ["remove_columns", "remove_plane"]

@@ -152,9 +152,11 @@ def calibrate_file(
         See :func:`upramp.wfc3ir.steps.steps_to_do`.
     correct : callable, optional
         Correction of the reads before the fit; with it the ramp is fitted whatever the header says.
+    refs : Refs, optional
+        Where to look for reference files.
     fit_method : {"calwf3", "gls"}, optional
         `method` of :func:`upramp.wfc3ir.fit.fit_ramp`.
-    refs, crsigma, exclude : optional
+    crsigma, exclude : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
     clear_dq : int, optional
         DQ bits to clear from every read first. An earlier fit of a bent ramp calls many pixels unstable (32) in

@@ -25,5 +25,5 @@ mod _core {
     #[pymodule_export]
     use crate::ramp::fit_crcorr;
     #[pymodule_export]
-    use crate::reads::{average_intervals, cell_levels, read_stats};
+    use crate::reads::{average_intervals, cell_levels, interval_stats, read_stats};
 }

@@ -4,6 +4,8 @@
 pub mod average;
 pub mod cells;
 
+pub mod intervals;
+
 use crate::stats::clipped::{Clip, Statistics, statistics};
 use crate::view::{Cube, Region};
 use crate::{Error, Result, par};
