@@ -14,6 +14,7 @@ from upramp.exceptions import InputError, NetworkError, OutputError, ReferenceFi
 from upramp.tvb.compare import Comparison, compare
 from upramp.tvb.fix import fix_file
 from upramp.tvb.flatten import Flattened, flatten_ramp
+from upramp.tvb.intervals import cumulative_diff, interval_rates, pixel_stack
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.files import Outcome, calibrate_file
 from upramp.wfc3ir.fit import Fit, fit_ramp
@@ -38,10 +39,13 @@ __all__ = [
     "calibrate",
     "calibrate_file",
     "compare",
+    "cumulative_diff",
     "fit_ramp",
     "fix_file",
     "flatten_ramp",
+    "interval_rates",
     "inventory",
+    "pixel_stack",
     "read_ramp",
     "sample_table",
     "write_flt",
