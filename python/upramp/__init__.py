@@ -15,6 +15,7 @@ from upramp.tvb.compare import Comparison, compare
 from upramp.tvb.fix import fix_file
 from upramp.tvb.flatten import Flattened, flatten_ramp
 from upramp.tvb.intervals import cumulative_diff, interval_rates, pixel_stack
+from upramp.tvb.levels import IntervalStats, LeftRight, interval_stats, lr_medians, read_stats
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.files import Outcome, calibrate_file
 from upramp.wfc3ir.fit import Fit, fit_ramp
@@ -28,6 +29,8 @@ __all__ = [
     "Fit",
     "Flattened",
     "InputError",
+    "IntervalStats",
+    "LeftRight",
     "NetworkError",
     "Outcome",
     "OutputError",
@@ -44,9 +47,12 @@ __all__ = [
     "fix_file",
     "flatten_ramp",
     "interval_rates",
+    "interval_stats",
     "inventory",
+    "lr_medians",
     "pixel_stack",
     "read_ramp",
+    "read_stats",
     "sample_table",
     "write_flt",
     "write_ima",

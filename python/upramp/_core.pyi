@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ __all__ = [
     "fit_crcorr",
     "good_mean",
     "good_pixels",
+    "interval_stats",
     "read_stats",
     "reference_levels",
     "swap_big_endian",
@@ -86,6 +88,16 @@ def read_stats(
     clip: tuple[float, float, int] | None,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def interval_stats(
+    cube: NDArray[np.float32],
+    dq: NDArray[np.uint16] | None,
+    mask: NDArray[np.bool_] | None,
+    differences: Sequence[tuple[int, float, int, float]],
+    regions: list[_Bounds],
+    bad_dq: int,
+    clip: tuple[float, int] | None,
+    threads: int,
+) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]: ...
 def fit_crcorr(
     sci: NDArray[np.float32],
     err: NDArray[np.float32],

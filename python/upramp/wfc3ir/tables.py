@@ -179,7 +179,7 @@ def interval_rates(ramp: Ramp) -> NDArray[np.float32]:
 
 
 def holds_offset(ramp: Ramp) -> bool:
-    """Whether the reads still hold the level of the zeroth, as those of a RAW file do.
+    """Whether the zeroth read has not been subtracted yet, as in a RAW file.
 
     Parameters
     ----------

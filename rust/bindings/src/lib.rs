@@ -22,5 +22,5 @@ mod _core {
     #[pymodule_export]
     use crate::ramp::fit_crcorr;
     #[pymodule_export]
-    use crate::reads::read_stats;
+    use crate::reads::{interval_stats, read_stats};
 }

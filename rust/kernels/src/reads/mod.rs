@@ -1,5 +1,7 @@
 //! The background level of every read.
 
+pub mod intervals;
+
 use crate::stats::clipped::{Clip, Statistics, statistics};
 use crate::view::{Cube, Region};
 use crate::{Error, Result, par};
