@@ -89,7 +89,7 @@ def test_one_pixel_is_that_of_the_planes(ima: Path) -> None:
     for name, values in planes.items():
         np.testing.assert_allclose(table[name.lower()], np.array(values, float), rtol=1e-7)
     times = ramp.times
-    np.testing.assert_allclose(table["deltatim"][1:], np.diff(times), atol=1e-6)
+    np.testing.assert_allclose(table["dt"][1:], np.diff(times), atol=1e-6)
     counts = np.array(planes["SCI"], float) * times
     np.testing.assert_allclose(table["counts"][1:], counts[1:], rtol=1e-6)
     np.testing.assert_allclose(table["rate"], planes["SCI"], rtol=1e-6)

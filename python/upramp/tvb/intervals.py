@@ -13,7 +13,23 @@ from upramp.wfc3ir.tables import holds_offset, interval_rates
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["cumulative_diff", "interval_rates", "mean_rates", "pixel_stack"]
+__all__ = ["cumulative_diff", "interval_rates", "mean_rates", "pixel_stack", "since_zeroth"]
+
+
+def since_zeroth(ramp: Ramp) -> Ramp:
+    """The exposure without the level of its zeroth read, which is no signal.
+
+    Parameters
+    ----------
+    ramp : Ramp
+        Exposure.
+
+    Returns
+    -------
+    Ramp
+        C_k - C_0 of a RAW file, whose reads still hold that level; any other exposure itself.
+    """
+    return ramp.with_(sci=ramp.sci - ramp.sci[0]) if holds_offset(ramp) else ramp
 
 
 def mean_rates(ramp: Ramp) -> NDArray[np.float32]:
@@ -33,11 +49,7 @@ def mean_rates(ramp: Ramp) -> NDArray[np.float32]:
         Rates in the unit of `ramp` per second. The zeroth read, which no time has passed before, is as it is
         stored, 0 in a RAW file. `ramp.rate` itself (no copy) where nothing has to be subtracted.
     """
-    if not holds_offset(ramp):
-        return ramp.rate
-    spans = np.where(ramp.times > 0, ramp.times, 1.0).astype(np.float32)
-    rates: NDArray[np.float32] = (ramp.sci - ramp.sci[0]) / spans[:, None, None]
-    return rates
+    return since_zeroth(ramp).rate
 
 
 def cumulative_diff(ramp: Ramp) -> NDArray[np.float32]:
@@ -77,7 +89,7 @@ def pixel_stack(ramp: Ramp, x: int, y: int) -> Table:
     Returns
     -------
     astropy.table.Table
-        One row per read in time order: ``sampnum``, ``imset``, ``samptime`` and ``deltatim`` (s), the five planes
+        One row per read in time order: ``sampnum``, ``imset``, ``samptime`` and ``dt`` (s), the five planes
         as stored, ``sci``, ``err``, ``dq``, ``samp``, ``time``; then ``counts``, the accumulated signal; ``rate``,
         that of :func:`mean_rates`; and ``interval``, the rate of the interval that ends with the read
         (:func:`interval_rates`), NaN for the zeroth, which ends none.
@@ -107,7 +119,7 @@ def pixel_stack(ramp: Ramp, x: int, y: int) -> Table:
             "imset": ramp.imset,
             "samptime": ramp.times,
             # Headers give microseconds; more digits are noise of the subtraction.
-            "deltatim": np.diff(ramp.times, prepend=ramp.times[0]).round(6),
+            "dt": np.diff(ramp.times, prepend=ramp.times[0]).round(6),
             "sci": plane(ramp.sci),
             "err": plane(ramp.err),
             "dq": plane(ramp.dq),
@@ -121,7 +133,7 @@ def pixel_stack(ramp: Ramp, x: int, y: int) -> Table:
     if ramp.nread > 1:
         table["interval"][1:] = interval_rates(one)[:, 0, 0]
     for name, unit in (
-        *((name, "s") for name in ("samptime", "deltatim", "time")),
+        *((name, "s") for name in ("samptime", "dt", "time")),
         *((name, stored) for name in ("sci", "err")),
         ("counts", word),
         *((name, f"{word} / s") for name in ("rate", "interval")),
