@@ -211,7 +211,7 @@ def _over_regions(
         region_slices("lhs_region", lhs_region, planes.shape[1:]),
         region_slices("rhs_region", rhs_region, planes.shape[1:]),
     )
-    # Read by read: a median over two axes of a cube at once takes many times as long.
+    # Read by read: a plane is copied to be sorted, never the whole cube.
     full, left, right = (
         np.array([statistic(plane[region]) for plane in planes], float) for region in regions
     )
