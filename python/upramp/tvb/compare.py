@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from matplotlib.figure import Figure
 
-__all__ = ["Comparison", "ImageStats", "compare"]
+__all__ = ["Comparison", "ImageStats", "Product", "Source", "compare", "read_product"]
 
 CLIP = 3.0
 """Clipping limit of the statistics that leave sources out, standard deviations."""
@@ -173,7 +173,9 @@ def _percent(one: float, two: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Product:
+class Product:
+    """Image of a file with what tells of its exposure."""
+
     image: NDArray[np.float32]
     dq: NDArray[np.uint16]
     unit: str
@@ -209,7 +211,7 @@ def compare(
     ValueError
         Images of different shapes or units, a region outside them, or no pixel that is good in both.
     """
-    first, second = _product(a), _product(b)
+    first, second = read_product(a), read_product(b)
     pair = f"{first.path} and {second.path}"
     if first.image.shape != second.image.shape:
         raise ValueError(f"{pair}: shapes differ, {first.image.shape} and {second.image.shape}")
@@ -235,7 +237,23 @@ def compare(
     )
 
 
-def _product(source: Source) -> _Product:
+def read_product(source: Source) -> Product:
+    """Read the image of a product.
+
+    Parameters
+    ----------
+    source : Ramp or path-like
+        FLT file; of an IMA file or a `Ramp` the last read (imset 1) is taken, without its border.
+
+    Returns
+    -------
+    Product
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or holds no image with DQ.
+    """
     if not isinstance(source, Ramp):
         with FitsReader(source) as reader:
             found = [unit.header.get("EXTNAME") for unit in reader.extensions].count("SCI")
@@ -246,10 +264,10 @@ def _product(source: Source) -> _Product:
     ramp = source if isinstance(source, Ramp) else read_ramp(source)
     image, dq = ramp.sci[-1][ramp.border], ramp.dq[-1][ramp.border]
     exptime = float(ramp.primary.get("EXPTIME", ramp.times[-1]))
-    return _Product(image, dq, ramp.unit, exptime, ramp.path, ramp)
+    return Product(image, dq, ramp.unit, exptime, ramp.path, ramp)
 
 
-def _read_flt(reader: FitsReader) -> _Product:
+def _read_flt(reader: FitsReader) -> Product:
     names = [str(unit.header.get("EXTNAME", "")).strip() for unit in reader.extensions]
     if "DQ" not in names:
         raise InputError(f"{reader.path}: holds no DQ extension")
@@ -268,10 +286,10 @@ def _read_flt(reader: FitsReader) -> _Product:
         reader.read_into(names.index("DQ"), dq)
     unit = str(science.header.get("BUNIT", "")).strip().upper()
     exptime = float(reader.extensions[0].header.get("EXPTIME", np.nan))
-    return _Product(image, dq, unit, exptime, reader.path, None)
+    return Product(image, dq, unit, exptime, reader.path, None)
 
 
-def _measure(product: _Product, good: NDArray[np.bool_], inside: tuple[slice, slice]) -> ImageStats:
+def _measure(product: Product, good: NDArray[np.bool_], inside: tuple[slice, slice]) -> ImageStats:
     cube = product.image[None]
     plain = read_stats(cube, mask=~good)
     clipped = read_stats(cube, mask=~good, clip=CLIP)
