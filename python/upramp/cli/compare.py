@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from upramp.cli.common import add_output_options, finite, say
+from upramp.cli.common import add_output_options, finite, say, section
 from upramp.cli.ls import write_table
 from upramp.io import atomic_path, check_output
 
@@ -47,22 +47,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
     add_output_options(parser)
-
-
-def section(text: str) -> tuple[slice, slice]:
-    """Rows and columns from ``Y0:Y1,X0:X1``.
-
-    Parameters
-    ----------
-    text : str
-        Half-open ranges counted from 0, as NumPy slices; either end may be left out.
-    """
-    try:
-        parts = [[int(end) if end.strip() else None for end in part.split(":")] for part in text.split(",")]
-        (y0, y1), (x0, x1) = parts
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form Y0:Y1,X0:X1") from None
-    return slice(y0, y1), slice(x0, x1)
 
 
 def run(args: argparse.Namespace) -> int:

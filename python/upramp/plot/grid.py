@@ -116,6 +116,6 @@ def outlined_text(
         transform=axes.transAxes,
         ha=options.pop("ha", "center"),
         va=options.pop("va", "center"),
-        path_effects=[patheffects.Stroke(linewidth=size / 4, foreground="black"), patheffects.Normal()],
+        path_effects=[patheffects.Stroke(linewidth=1.6, foreground="black"), patheffects.Normal()],
         **options,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from upramp.plot.grid import make_grid, outlined_text, show_image
+from upramp.plot.grid import grid_shape, make_grid, outlined_text, show_image
 from upramp.plot.style import LEFT, RIGHT, require_matplotlib, unit_label
 from upramp.ramps import IntervalStats
 from upramp.ramps.crcorr import bounds
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["plot_panels", "robust_limits"]
+__all__ = ["panel_figure_size", "plot_panels", "robust_limits"]
 
 Region = tuple[slice, slice]
 
@@ -99,11 +99,8 @@ def plot_panels(
         if figure is None:
             from matplotlib import pyplot
 
-            figure = pyplot.figure(layout="constrained")
-            panels, (down, across) = make_grid(figure, count, columns)
-            figure.set_size_inches(SIZE * across + 0.7, (SIZE + 0.45) * down + 0.3)
-        else:
-            panels, _ = make_grid(figure, count, columns)
+            figure = pyplot.figure(figsize=panel_figure_size(count, columns), layout="constrained")
+        panels = make_grid(figure, count, columns)[0]
     unit = unit_label(ramp.unit if ramp.is_rate else f"{ramp.unit}/S")
     extent = (x0 - 0.5, x1 - 0.5, y0 - 0.5, y1 - 0.5)
     for i, panel in enumerate(panels):
@@ -123,6 +120,25 @@ WORDS = {
     "cumulative": "change of the mean rate, earlier minus later",
     "read": "mean rate up to each read",
 }
+
+
+def panel_figure_size(count: int, columns: int | None = None) -> tuple[float, float]:
+    """Width and height of a figure that suits a number of panels.
+
+    Parameters
+    ----------
+    count : int
+        Panels.
+    columns : int, optional
+        Panels beside each other.
+
+    Returns
+    -------
+    (float, float)
+        Inches.
+    """
+    down, across = grid_shape(count, columns)
+    return SIZE * across + 0.7, (SIZE + 0.45) * down + 0.3
 
 
 def robust_limits(stats: IntervalStats, first: int = 0) -> tuple[float, float]:
@@ -174,8 +190,8 @@ def _mark_sides(axes: Axes, boxes: dict[str, Region], levels: dict[str, float]) 
         size = columns.stop - columns.start, rows.stop - rows.start
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, linewidth=0.9))
         align = "left" if side == "left" else "right"
-        outlined_text(axes, (place, 0.5), f"{levels[side]:.3f}", color, 8, ha=align)
+        outlined_text(axes, (place, 0.5), f"{levels[side]:.3f}", color, 9, ha=align)
     left, right = levels["left"], levels["right"]
     ratio = f"L/R {left / right:.3f}" if right > 0 else "L/R -"
-    outlined_text(axes, (0.5, 0.92), ratio, "white", 8)
-    outlined_text(axes, (0.5, 0.08), f"L−R {left - right:+.3f}", "white", 8)
+    outlined_text(axes, (0.5, 0.92), ratio, "white", 9)
+    outlined_text(axes, (0.5, 0.08), f"L−R {left - right:+.3f}", "white", 9)
