@@ -92,6 +92,7 @@ def interval_stats(
     cube: NDArray[np.float32],
     dq: NDArray[np.uint16] | None,
     mask: NDArray[np.bool_] | None,
+    pattern: NDArray[np.float32] | None,
     differences: Sequence[tuple[int, float, int, float]],
     regions: list[_Bounds],
     bad_dq: int,

@@ -55,6 +55,7 @@ def difference_stats(
     regions: Sequence[tuple[slice, slice] | None] = (None,),
     bad_dq: int = 0xFFFF,
     mask: ArrayLike | None = None,
+    pattern: ArrayLike | None = None,
     clip: float | None = None,
     max_iter: int = 5,
     threads: int | None = None,
@@ -75,6 +76,9 @@ def difference_stats(
         Bits that count.
     mask : (ny, nx) array_like of bool, optional
         Pixels to leave out (True), for instance sources.
+    pattern : (ny, nx) array_like of float32, optional
+        Image to take off every difference first, such as what each pixel has of its own; a pixel that is NaN there
+        is left out.
     clip : float, optional
         Clip pixels further from the median than this many robust standard deviations of the difference itself,
         until none is, in `max_iter` rounds at most. The noise of every interval sets its own limit.
@@ -96,6 +100,7 @@ def difference_stats(
     cube = as_array("cube", cube, np.float32, 3)
     flags = None if dq is None else as_array("dq", dq, np.uint16, 3, cube.shape)
     masked = None if mask is None else as_array("mask", mask, bool, 2, cube.shape[1:])
+    taken = None if pattern is None else as_array("pattern", pattern, np.float32, 2, cube.shape[1:])
     limit: tuple[float, int] | None = None
     if clip is not None:
         if not clip > 0:
@@ -107,7 +112,7 @@ def difference_stats(
             raise ValueError(f"difference is {tuple(pair)}, expected reads from 0 to {len(cube) - 1}")
     where = [bounds(region, cube.shape[1:]) for region in regions]
     npix, columns = _core.interval_stats(
-        cube, flags, masked, pairs, where, bad_dq, limit, count_threads(threads)
+        cube, flags, masked, taken, pairs, where, bad_dq, limit, count_threads(threads)
     )
     return [
         IntervalStats(npix[:, i].copy(), *(column[:, i].copy() for column in columns))

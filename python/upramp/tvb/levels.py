@@ -85,6 +85,7 @@ def interval_stats(
     max_iter: int = 5,
     bad_dq: int = SKY_BAD_DQ,
     mask: NDArray[np.bool_] | None = None,
+    pattern: NDArray[np.float32] | None = None,
     threads: int | None = None,
 ) -> dict[str, IntervalStats]:
     """Measure every interval between reads in several regions, in one pass over the exposure.
@@ -109,6 +110,9 @@ def interval_stats(
         DQ bits that exclude a pixel if set in either read.
     mask : (ny, nx) ndarray of bool, optional
         Pixels to leave out (True), for instance :func:`upramp.tvb.sources.source_mask`.
+    pattern : (ny, nx) ndarray of float32, optional
+        Image to take off every interval first, such as :func:`upramp.tvb.sources.pixel_pattern`; NaN leaves a pixel
+        out.
     threads : int, optional
         Number of threads; the answer does not depend on it.
 
@@ -142,6 +146,7 @@ def interval_stats(
         regions=list(named.values()),
         bad_dq=bad_dq,
         mask=mask,
+        pattern=pattern,
         clip=clip,
         max_iter=max_iter,
         threads=threads,

@@ -52,13 +52,14 @@ pub fn read_stats<'py>(
 /// pixels, and median, mean, mode, standard deviation, robust sigma and error of the median, each of shape
 /// (differences, regions).
 #[pyfunction]
-#[pyo3(signature = (cube, dq, mask, differences, regions, bad_dq, clip, threads))]
+#[pyo3(signature = (cube, dq, mask, pattern, differences, regions, bad_dq, clip, threads))]
 #[expect(clippy::too_many_arguments, reason = "the flat list the Python layer fills by name")]
 pub fn interval_stats<'py>(
     py: Python<'py>,
     cube: PyReadonlyArray3<'py, f32>,
     dq: Option<PyReadonlyArray3<'py, u16>>,
     mask: Option<PyReadonlyArray2<'py, bool>>,
+    pattern: Option<PyReadonlyArray2<'py, f32>>,
     differences: Vec<(usize, f32, usize, f32)>,
     regions: Vec<(usize, usize, usize, usize)>,
     bad_dq: u16,
@@ -68,6 +69,7 @@ pub fn interval_stats<'py>(
     let cube = arrays::cube("cube", &cube)?;
     let dq = dq.as_ref().map(|dq| arrays::cube("dq", dq)).transpose()?;
     let masked = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
+    let pattern = pattern.as_ref().map(|pattern| pattern.as_slice()).transpose()?;
     let clip = clip.map(|(sigma, max_iter)| RobustClip { sigma, max_iter });
     let [_, ny, nx] = cube.shape();
     let pairs: Vec<Difference> = differences
@@ -87,7 +89,7 @@ pub fn interval_stats<'py>(
             dq.as_ref(),
             &pairs,
             &regions,
-            &Chosen { bad_dq, masked, clip },
+            &Chosen { bad_dq, masked, pattern, clip },
             threads,
         )
     })?;

@@ -60,7 +60,7 @@ proptest! {
         let pair = |later| Difference { later, later_weight: add, earlier: later - 1, earlier_weight: take };
         let regions = [Region::whole([ny, nx]), Region { y: ny / 3..ny, x: 0..nx.div_ceil(2) }];
         let clip = clipped.then_some(RobustClip { sigma, max_iter: 4 });
-        let chosen = Chosen { bad_dq: 4, masked: Some(&masked), clip };
+        let chosen = Chosen { bad_dq: 4, masked: Some(&masked), pattern: None, clip };
         let dq = use_dq.then_some(&dq);
         let pairs = [pair(1), pair(2)];
         let found = interval_stats(&cube, dq, &pairs, &regions, &chosen, 1).unwrap();

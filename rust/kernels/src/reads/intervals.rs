@@ -29,6 +29,9 @@ pub struct Chosen<'a> {
     pub bad_dq: u16,
     /// Leave out these pixels (`true`), for instance sources; whole frame.
     pub masked: Option<&'a [bool]>,
+    /// Take this image off every difference first, such as what each pixel has of its own; whole frame. A pixel
+    /// that is not a number there is left out.
+    pub pattern: Option<&'a [f32]>,
     /// Clip outliers.
     pub clip: Option<RobustClip>,
 }
@@ -50,6 +53,11 @@ pub fn interval_stats(
         && masked.len() != ny * nx
     {
         return Err(Error::Shape { name: "mask", got: vec![masked.len()], expected: vec![ny, nx] });
+    }
+    if let Some(pattern) = chosen.pattern
+        && pattern.len() != ny * nx
+    {
+        return Err(Error::Shape { name: "pattern", got: vec![pattern.len()], expected: vec![ny, nx] });
     }
     for region in regions {
         Region::new(region.y.clone(), region.x.clone(), [ny, nx])?;
@@ -104,6 +112,11 @@ fn gather(
         }
         let line = y * nx..(y + 1) * nx;
         subtract(&cube.plane(pair.later)[line.clone()], &cube.plane(pair.earlier)[line.clone()], pair, row);
+        if let Some(pattern) = chosen.pattern {
+            for (out, pattern) in row.iter_mut().zip(&pattern[line.clone()]) {
+                *out -= pattern;
+            }
+        }
         match dq {
             Some(dq) => {
                 let (one, other) =
@@ -157,7 +170,7 @@ fn append(row: &[f32], good: &[bool], values: &mut Vec<f32>) {
 mod tests {
     use super::*;
 
-    const ALL: Chosen<'_> = Chosen { bad_dq: 0xFFFF, masked: None, clip: None };
+    const ALL: Chosen<'_> = Chosen { bad_dq: 0xFFFF, masked: None, pattern: None, clip: None };
 
     #[test]
     fn an_interval_worked_by_hand() {
@@ -179,13 +192,22 @@ mod tests {
         let dq = Cube::new("dq", &flags, [2, 3, 3]).unwrap();
         let masked: Vec<bool> = (0..9).map(|p| p == 8).collect();
         let pair = Difference { later: 1, later_weight: 1.0, earlier: 0, earlier_weight: 0.0 };
-        let chosen = Chosen { bad_dq: 4, masked: Some(&masked), clip: None };
+        let chosen = Chosen { bad_dq: 4, masked: Some(&masked), pattern: None, clip: None };
         let regions = [Region::whole([3, 3]), Region { y: 1..2, x: 1..3 }];
         let found = interval_stats(&cube, Some(&dq), &[pair, pair], &regions, &chosen, 2).unwrap();
         // Pixels 2 to 7 of the second read are 11 to 16; row 1, columns 1 and 2 are 13 and 14.
         assert_eq!((found[1][0].count, found[1][0].median), (6, 13.5));
         assert_eq!((found[1][1].count, found[1][1].median), (2, 13.5));
         assert_eq!(found[0], found[1]);
+    }
+
+    #[test]
+    fn the_pattern_is_taken_off_every_difference() {
+        let cube = Cube::new("cube", &[0.0f32, 0.0, 0.0, 5.0, 7.0, 9.0], [2, 1, 3]).unwrap();
+        let pair = Difference { later: 1, later_weight: 1.0, earlier: 0, earlier_weight: 1.0 };
+        let chosen = Chosen { pattern: Some(&[1.0, 3.0, f32::NAN]), ..ALL };
+        let found = interval_stats(&cube, None, &[pair], &[Region::whole([1, 3])], &chosen, 1).unwrap();
+        assert_eq!((found[0][0].count, found[0][0].median, found[0][0].std), (2, 4.0, 0.0));
     }
 
     #[test]
@@ -198,6 +220,9 @@ mod tests {
         let wrong = Chosen { masked: Some(&[true]), ..ALL };
         let said = interval_stats(&cube, None, &[], &whole, &wrong, 1).unwrap_err().to_string();
         assert_eq!(said, "mask has shape [1], expected [2, 2]");
+        let wrong = Chosen { pattern: Some(&[0.0]), ..ALL };
+        let said = interval_stats(&cube, None, &[], &whole, &wrong, 1).unwrap_err().to_string();
+        assert_eq!(said, "pattern has shape [1], expected [2, 2]");
         let outside = [Region { y: 0..3, x: 0..2 }];
         let said = interval_stats(&cube, None, &[], &outside, &ALL, 1).unwrap_err().to_string();
         assert!(said.starts_with("region is"));
