@@ -144,11 +144,13 @@ def test_figures_go_into_a_directory(ima: Path, tmp_path: Path, capsys: pytest.C
     folder = tmp_path / "qa"
     folder.mkdir()
     before = dict(mpl.rcParams)
-    for extra in ([], ["--panels"], ["--pixel", "3,4"]):
+    for extra in ([], ["--panels"], ["--draw", "sky"], ["--draw", "accumulation"], ["--pixel", "3,4"]):
         assert main(["ramp", str(ima), "--png", str(folder), *extra]) == 0
     assert sorted(path.name for path in folder.iterdir()) == [
+        "helium01q_ima_accumulation.png",
         "helium01q_ima_panels.png",
         "helium01q_ima_ramp.png",
+        "helium01q_ima_sky.png",
         "helium01q_ima_x3_y4.png",
     ]
     assert f"figure: {folder / 'helium01q_ima_ramp.png'}" in capsys.readouterr().out
@@ -177,7 +179,7 @@ def test_a_batch_goes_on_past_bad_files(
         (["--region", "200:300,0:10"], "region is"),
         (["--pixel", "138,0"], "x=138, y=0 is not a pixel"),
         (["--clip", "-1"], "--clip is -1"),
-        (["--panels"], "--panels draws"),
+        (["--panels"], "--draw panels needs --png"),
         (["--panels", "--pixel", "1,1"], "exclude each other"),
         (["--diff", "cumulative", "--units", "counts"], "has no counts"),
     ],

@@ -25,6 +25,7 @@ HELP = "measure and draw the reads of RAW or IMA files: regions, left and right,
 EXIT_SOME_FAILED = 6
 STATISTICS = ("median", "mean", "mode", "std", "robust_std", "error", "npix")
 LEVELS = ("median", "mean", "mode")
+FIGURES = ("ramp", "panels", "accumulation", "sky")
 CLIP = 3.0
 
 
@@ -76,7 +77,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"leave out pixels beyond S robust sigma of their interval (default {CLIP:g}, 0 for none)",
     )
     parser.add_argument("--pixel", type=_pixel, metavar="X,Y", help="list and draw one pixel instead")
-    parser.add_argument("--panels", action="store_true", help="draw an image of every interval (with --png)")
+    parser.add_argument(
+        "--draw",
+        choices=FIGURES,
+        default="ramp",
+        help="with --png: levels up the ramp, an image of every interval, the accumulated signal, or the histogram "
+        "of the last read (default ramp)",
+    )
+    parser.add_argument(
+        "--panels", dest="draw", action="store_const", const="panels", help="the same as --draw panels"
+    )
     parser.add_argument(
         "--png", type=Path, metavar="DIR|FILE", help="draw: into DIR, or a single exposure to FILE"
     )
@@ -159,21 +169,19 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"--clip is {args.clip:g}, expected a number of sigma, or 0 for none")
     if args.diff == "cumulative" and args.units == "counts":
         raise ValueError("--units counts with --diff cumulative: a change of a rate has no counts")
-    if args.panels and args.pixel:
-        raise ValueError("--panels and --pixel exclude each other")
+    if args.draw != "ramp" and args.pixel is not None:
+        raise ValueError(f"--draw {args.draw} and --pixel exclude each other")
     if args.csv is not None:
         check_output(args.csv, overwrite=args.overwrite)
     if args.png is None:
-        if args.panels:
-            raise ValueError("--panels draws, so it needs --png DIR or FILE")
+        if args.draw != "ramp":
+            raise ValueError(f"--draw {args.draw} needs --png DIR or FILE")
         return
     from upramp.plot.style import require_matplotlib
 
     require_matplotlib()
     if len(args.files) > 1 and not args.png.is_dir():
         raise ValueError(f"--png is {args.png}, expected a directory that exists for several files")
-    if args.panels and len(args.stat) > 1:
-        raise ValueError("--panels draws medians; --stat takes one name with it")
     targets: dict[Path, Path] = {}
     for path in args.files:
         target = _png_path(args, path)
@@ -192,7 +200,7 @@ def _png_path(args: argparse.Namespace, path: Path) -> Path | None:
     root = path.name
     for suffix in (".gz", ".fz", ".fits", ".fit"):
         root = root.removesuffix(suffix)
-    kind = "panels" if args.panels else "ramp" if args.pixel is None else "x{}_y{}".format(*args.pixel)
+    kind = args.draw if args.pixel is None else "x{}_y{}".format(*args.pixel)
     return Path(args.png / f"{root}_{kind}.png")
 
 
@@ -232,12 +240,12 @@ def _figure(args: argparse.Namespace, ramp: Ramp) -> Figure:
     """The figure asked for; a bare one needs no window system, whatever backend is set."""
     from matplotlib.figure import Figure
 
-    from upramp.plot import plot_panels, plot_pixel, plot_ramp
+    from upramp.plot import plot_accumulation, plot_panels, plot_pixel, plot_ramp, plot_sky
     from upramp.plot.panels import panel_figure_size
 
     clip = args.clip or None
     sides = {"left": args.lhs, "right": args.rhs}
-    if args.panels:
+    if args.draw == "panels":
         count = ramp.nread - (0 if args.diff == "read" else 1)
         figure = Figure(figsize=panel_figure_size(max(count, 1)), layout="constrained")
         plot_panels(ramp, kind=args.diff, region=args.region, clip=clip, figure=figure, **sides)
@@ -247,6 +255,12 @@ def _figure(args: argparse.Namespace, ramp: Ramp) -> Figure:
     if args.pixel is not None:
         value = {"interval": "interval", "read": "rate", "cumulative": "rate"}[args.diff]
         plot_pixel(ramp, *args.pixel, value="counts" if args.units == "counts" else value, axes=axes)
+        return figure
+    if args.draw == "accumulation":
+        plot_accumulation(ramp, region=args.region, clip=clip, axes=axes, **sides)
+        return figure
+    if args.draw == "sky":
+        plot_sky(ramp, region=_inside(args.region, ramp), axes=axes)
         return figure
     plot_ramp(
         ramp,
@@ -260,6 +274,18 @@ def _figure(args: argparse.Namespace, ramp: Ramp) -> Figure:
     )
     axes.set_title(ramp.path.name)
     return figure
+
+
+def _inside(region: tuple[slice, slice] | None, ramp: Ramp) -> tuple[slice, slice] | None:
+    """A region of the readout as one of its light-sensitive pixels."""
+    from upramp.ramps.crcorr import bounds
+    from upramp.wfc3ir.exposure import BORDER
+
+    if region is None:
+        return None
+    ends = bounds(region, ramp.sci.shape[1:])
+    y0, y1, x0, x1 = (max(end - BORDER, 0) for end in ends)
+    return slice(y0, y1), slice(x0, x1)
 
 
 def _save(figure: Figure, path: Path, *, overwrite: bool) -> None:
