@@ -19,6 +19,7 @@ from upramp.tvb.excess import remove_excess
 from upramp.tvb.fix import fix_file
 from upramp.tvb.flag import ReadFlags, flag_reads
 from upramp.tvb.flatten import flatten_ramp
+from upramp.tvb.intervals import cumulative_diff, interval_rates, pixel_stack
 from upramp.tvb.levels import IntervalStats, LeftRight, interval_stats, lr_medians, read_stats
 from upramp.tvb.reads import mask_reads, subtract_reads
 from upramp.tvb.reads_file import read_flags, write_flags
@@ -51,15 +52,18 @@ __all__ = [
     "calibrate",
     "calibrate_file",
     "compare",
+    "cumulative_diff",
     "fit_ramp",
     "fix_file",
     "flag_reads",
     "flatten_ramp",
+    "interval_rates",
     "interval_stats",
     "inventory",
     "last_minus_first",
     "lr_medians",
     "mask_reads",
+    "pixel_stack",
     "read_flags",
     "read_ramp",
     "read_stats",

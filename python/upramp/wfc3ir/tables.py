@@ -18,7 +18,7 @@ from upramp.wfc3ir.exposure import Ramp, read_ramp
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["interval_medians", "interval_rates", "inventory", "sample_table", "strips"]
+__all__ = ["holds_offset", "interval_medians", "interval_rates", "inventory", "sample_table", "strips"]
 
 ACCEPTED_DQ = 1024 | 2048 | 8192
 """Bits that leave a sample fit for a median: charge trap, signal in the zeroth read, cosmic ray."""
