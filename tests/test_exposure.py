@@ -34,6 +34,15 @@ def test_any_nsamp_and_subarray_survives_a_round_trip(tmp_path: Path, nsamp: int
     assert differences(tmp_path / "copy.fits", source) == {}
 
 
+@pytest.mark.parametrize("piece", [2880, 4096, 1 << 20])
+def test_pieces_of_any_size_make_the_same_file(
+    ima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr("upramp.io.writer.PIECE", piece)
+    upramp.write_ima(tmp_path / "copy.fits", upramp.read_ramp(ima))
+    assert differences(tmp_path / "copy.fits", ima) == {}
+
+
 @pytest.mark.parametrize("size", [512, 1014])
 def test_large_frames(tmp_path: Path, size: int) -> None:
     source = simulate(Exposure(nsamp=2, size=size)).write(tmp_path)["ima"]

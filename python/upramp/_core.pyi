@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 __all__ = [
     "__version__",
     "calibrate_reads",
+    "copy_swapped",
     "divide_flat",
     "fit_crcorr",
     "good_mean",
@@ -36,6 +37,7 @@ class _CrcorrParams(Protocol):
     @property
     def parity(self) -> bool: ...
 
+def copy_swapped(words: NDArray[Any], into: NDArray[Any]) -> None: ...
 def swap_big_endian(words: NDArray[Any]) -> None: ...
 def calibrate_reads(
     sci: NDArray[np.float32],

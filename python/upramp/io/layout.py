@@ -1,4 +1,4 @@
-"""FITS files as a list of extensions, read and written in one pass.
+"""FITS files as a list of extensions, read in one pass.
 
 Headers are :class:`astropy.io.fits.Header` objects and keep every card as it was. Pixels go straight from the
 file into the array that shall hold them and are brought to native byte order while they are in cache, so
@@ -12,7 +12,6 @@ import io
 import math
 import os
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,9 +24,8 @@ from numpy.typing import NDArray
 
 from upramp import _core
 from upramp.exceptions import InputError
-from upramp.io.atomic import atomic_path
 
-__all__ = ["Extension", "FitsReader", "table_bytes", "write_extensions"]
+__all__ = ["BLOCK", "Extension", "FitsReader"]
 
 BLOCK = 2880
 UNSIGNED = 32768
@@ -237,73 +235,3 @@ class FitsReader:
         """
         columns = {name: values.tolist() for name, values in self.columns(index).items()}
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def write_extensions(
-    path: str | os.PathLike[str],
-    units: Iterable[tuple[fits.Header, NDArray[Any] | None] | bytes],
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Write headers and pixels, whole or not at all.
-
-    Parameters
-    ----------
-    path : path-like
-        File to write.
-    units : iterable of (Header, ndarray or None) or bytes
-        Header-data units in order; the headers must already describe their data. Bytes are a finished unit.
-    overwrite : bool, optional
-        Whether an existing file may be replaced.
-    """
-    with atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb", buffering=0) as stream:
-        for unit in units:
-            if isinstance(unit, bytes):
-                stream.write(unit)
-                continue
-            header, data = unit
-            stream.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii"))
-            if data is None:
-                continue
-            _write_swapped(stream, np.ascontiguousarray(data).reshape(-1))
-            stream.write(bytes(-data.nbytes % BLOCK))
-
-
-CHUNK = 1 << 17
-"""Bytes swapped and written at a time: they do not leave the cache in between."""
-
-
-def _write_swapped(stream: BinaryIO, data: NDArray[Any]) -> None:
-    word = np.dtype(f"u{data.dtype.itemsize}")
-    words = data.view(word)
-    step = CHUNK // word.itemsize
-    swapped = np.empty(min(step, words.size), word)
-    for start in range(0, words.size, step):
-        part = words[start : start + step]
-        chunk = swapped[: part.size]
-        chunk[...] = part
-        _core.swap_big_endian(chunk)
-        view = chunk.data.cast("B")
-        while view:  # an unbuffered write may take less than all
-            view = view[stream.write(view) :]
-
-
-def table_bytes(columns: dict[str, tuple[NDArray[Any], str | None]], name: str) -> bytes:
-    """A binary table as a finished extension.
-
-    Parameters
-    ----------
-    columns : dict of str to (ndarray, str or None)
-        Values and unit of every column.
-    name : str
-        EXTNAME.
-    """
-    formats = {"f8": "D", "i4": "J", "i2": "I", "b1": "L"}
-    made = [
-        fits.Column(name=key, format=formats[values.dtype.str[1:]], unit=unit, array=values)
-        for key, (values, unit) in columns.items()
-    ]
-    stream = io.BytesIO()
-    primary = fits.PrimaryHDU()
-    fits.HDUList([primary, fits.BinTableHDU.from_columns(made, name=name)]).writeto(stream)
-    return stream.getvalue()[BLOCK:]
