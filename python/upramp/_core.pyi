@@ -9,7 +9,6 @@ __all__ = [
     "copy_swapped",
     "divide_flat",
     "fit_crcorr",
-    "good_mean",
     "good_pixels",
     "read_stats",
     "reference_levels",
@@ -56,7 +55,7 @@ def calibrate_reads(
     darks: Any,
     times: tuple[float, list[NDArray[np.float32]]] | None,
     threads: int,
-) -> None: ...
+) -> list[float]: ...
 def reference_levels(
     sci: NDArray[np.float32], region: _Bounds, columns: list[list[int]], threads: int
 ) -> list[float]: ...
@@ -64,7 +63,7 @@ def divide_flat(
     sci: NDArray[np.float32],
     err: NDArray[np.float32],
     dq: NDArray[np.uint16],
-    flat: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint16]],
+    flat: Any,
     at: tuple[int, int],
     gain: float,
     region: _Bounds,
@@ -78,7 +77,6 @@ def good_pixels(
     region: _Bounds,
     threads: int,
 ) -> list[tuple[int, _Summary, _Summary, _Summary]]: ...
-def good_mean(sci: NDArray[np.float32], dq: NDArray[np.uint16], flags: int, region: _Bounds) -> float: ...
 def read_stats(
     cube: NDArray[np.float32],
     dq: NDArray[np.uint16] | None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import mmap
 import os
 import zlib
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 from astropy.io import fits
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from upramp import _core
 from upramp.exceptions import InputError
@@ -65,6 +66,11 @@ class Extension:
         return np.dtype(">" + _DTYPES[int(self.header["BITPIX"])])
 
     @cached_property
+    def scale(self) -> tuple[float, float]:
+        """BSCALE and BZERO."""
+        return float(self.header.get("BSCALE", 1.0)), float(self.header.get("BZERO", 0.0))
+
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of data, without padding."""
         if not self.shape:
@@ -90,6 +96,7 @@ class FitsReader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._compressed: fits.HDUList | None = None
+        self._map: mmap.mmap | None = None
         try:
             self._stream = self._open()
         except (OSError, EOFError, zlib.error) as error:
@@ -180,13 +187,9 @@ class FitsReader:
                     f"{self.path}[{unit.label}]: fpacked data cannot be read ({error})"
                 ) from error
             return
-        scale = (float(unit.header.get("BSCALE", 1.0)), float(unit.header.get("BZERO", 0.0)))
-        # int16 and uint16 hold the same flags: the sign bit is bit 15.
-        same = unit.dtype.itemsize == out.dtype.itemsize and (unit.dtype.kind == "f") == (
-            out.dtype.kind == "f"
-        )
+        scale = unit.scale
         self._stream.seek(unit.offset)
-        if same and scale == (1.0, 0.0):
+        if self._holds(unit, out.dtype):
             flat = out.reshape(-1)
             self._fill(flat.view(np.uint8), unit)
             if unit.dtype.itemsize > 1:
@@ -202,6 +205,50 @@ class FitsReader:
             out[...] = words.reshape(unit.shape)
             return
         out[...] = stored if scale == (1.0, 0.0) else (stored * scale[0] + scale[1])
+
+    def plane(self, index: int, dtype: DTypeLike) -> NDArray[Any]:
+        """Pixels of an extension, read only, without reading them if that can be.
+
+        Parameters
+        ----------
+        index : int
+            Position in `extensions`.
+        dtype : dtype
+            Type wanted.
+
+        Returns
+        -------
+        ndarray
+            Of `dtype` in the byte order of the file, mapped into memory, where the file holds just that; it
+            outlives the reader. Else as :meth:`read_into` makes it.
+        """
+        unit, wanted = self.extensions[index], np.dtype(dtype)
+        if self._compressed is None and self._holds(unit, wanted):
+            count = math.prod(unit.shape)
+            stored = np.frombuffer(self._whole(), wanted.newbyteorder(">"), count, unit.offset)
+            return stored.reshape(unit.shape)
+        made = np.empty(unit.shape, wanted)
+        self.read_into(index, made)
+        made.flags.writeable = False
+        return made
+
+    @staticmethod
+    def _holds(unit: Extension, wanted: np.dtype[Any]) -> bool:
+        """Whether an extension stores numbers of this type, byte order aside."""
+        # int16 and uint16 hold the same flags: the sign bit is bit 15.
+        same = unit.dtype.itemsize == wanted.itemsize and (unit.dtype.kind == "f") == (wanted.kind == "f")
+        return same and unit.scale == (1.0, 0.0)
+
+    def _whole(self) -> mmap.mmap | bytes:
+        """The file, as it would be in memory."""
+        if isinstance(self._stream, io.BytesIO):
+            return self._stream.getvalue()
+        if self._map is None:
+            self._map = mmap.mmap(self._stream.fileno(), 0, access=mmap.ACCESS_READ)
+            if hasattr(mmap, "MADV_WILLNEED"):
+                # Rows are asked for from all planes in turn: have them read ahead in the order of the disk.
+                self._map.madvise(mmap.MADV_WILLNEED)
+        return self._map
 
     def _fill(self, target: NDArray[np.uint8], unit: Extension) -> None:
         got = self._stream.readinto(target.data)  # type: ignore[attr-defined]

@@ -299,7 +299,7 @@ def prepare(
     if "UNITCORR" in todo and ramp.is_rate:
         log.warning("%s: UNITCORR asked for, but BUNIT is %s: nothing to do", ramp.path, ramp.unit)
     amps = needs.amps
-    detector.calibrate_reads(
+    dark_means = detector.calibrate_reads(
         ramp.sci,
         ramp.err,
         ramp.dq,
@@ -321,6 +321,7 @@ def prepare(
         linearize="NLINCORR" in todo,
         darks=None if needs.dark is None else needs.dark.reads,
         darks_at=(region[0], region[2]),
+        darks_bad=DARK_MEAN_DQ,
         times=(float(times[1] - RESET_OVERHEAD), [_per_pixel(t) for t in time])
         if to_rate and len(times) > 1
         else None,
@@ -330,7 +331,7 @@ def prepare(
         time=time,
         times=times,
         unit=f"{ramp.unit}/S" if to_rate else ramp.unit,
-        headers=_headers(ramp, levels, needs.dark, region),
+        headers=_headers(ramp, levels, dark_means),
     )
     return Prepared(done, _cards(ramp, needs, steps), _history(needs, steps, parity=parity))
 
@@ -340,20 +341,19 @@ def _per_pixel(time: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _headers(
-    ramp: Ramp, levels: NDArray[np.float32] | None, dark: files.Dark | None, region: tuple[int, int, int, int]
+    ramp: Ramp, levels: NDArray[np.float32] | None, dark_means: Sequence[float]
 ) -> dict[tuple[str, int], fits.Header]:
     """Extension headers with the levels that were subtracted."""
     headers = dict(ramp.headers)
-    if levels is None and dark is None:
+    if levels is None and not dark_means:
         return headers
     for r in range(ramp.nread):
         label = "SCI", ramp.nread - r
         headers[label] = headers[label].copy()
         if levels is not None:
             headers[label]["MEANBLEV"] = float(f"{levels[r]:.7E}")
-        if dark is not None:
-            mean = detector.good_mean(dark.reads[r].sci, dark.reads[r].dq, DARK_MEAN_DQ, region)
-            headers[label]["MEANDARK"] = float(f"{mean:.7E}")
+        if dark_means:
+            headers[label]["MEANDARK"] = float(f"{dark_means[r]:.7E}")
     return headers
 
 

@@ -82,11 +82,13 @@ def _read(ramp: Ramp, refs: Refs, keyword: str, *, parity: bool) -> Flat | None:
         return None
     y, x = offset(ramp, images, path)
     ny, nx = (size - 2 * BORDER for size in ramp.sci.shape[1:])
-    sci, err, dq = (
-        np.ascontiguousarray(plane(images, path, name)[y : y + ny, x : x + nx])
-        for name in ("SCI", "ERR", "DQ")
+    sci, err, dq = (plane(images, path, name)[y : y + ny, x : x + nx] for name in ("SCI", "ERR", "DQ"))
+    return Flat(
+        np.ascontiguousarray(sci, np.float32),
+        np.ascontiguousarray(err, np.float32),
+        np.ascontiguousarray(dq, np.uint16),
+        tuple(reference.history()),
     )
-    return Flat(sci, err, dq, tuple(reference.history()))
 
 
 def flat_from_errors(ramp: Ramp, amps: Amplifiers) -> NDArray[np.float32] | None:

@@ -61,7 +61,7 @@ class ImageFile(NamedTuple):
 
     primary: fits.Header
     planes: dict[tuple[str, int], NDArray[Any]]
-    """By EXTNAME and EXTVER; null ones filled."""
+    """By EXTNAME and EXTVER, read only; null ones filled, others perhaps big-endian, as they lie in the file."""
     ltv: tuple[float, float]
     """LTV2 and LTV1 of the first."""
 
@@ -148,8 +148,7 @@ def _read_images(path: Path) -> ImageFile:
                 continue
             dtype = np.uint16 if name == "DQ" else np.float32
             if unit.shape:
-                plane = np.empty(unit.shape, dtype)
-                reader.read_into(index, plane)
+                plane = reader.plane(index, dtype)
             elif {"NPIX1", "NPIX2", "PIXVALUE"} <= set(header):
                 size, value = (int(header["NPIX2"]), int(header["NPIX1"])), header["PIXVALUE"]
                 same = size, value, np.dtype(dtype)

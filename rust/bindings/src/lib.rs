@@ -18,7 +18,7 @@ mod _core {
     #[pymodule_export]
     use crate::bytes::{copy_swapped, swap_big_endian};
     #[pymodule_export]
-    use crate::detector::{calibrate_reads, divide_flat, good_mean, good_pixels, reference_levels};
+    use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
     #[pymodule_export]
     use crate::ramp::fit_crcorr;
     #[pymodule_export]

@@ -128,42 +128,46 @@ impl Tally {
     }
 }
 
-/// Mean of the pixels of `region` of an image without any of `flags`; 0 if there are none.
-pub fn mean(sci: &[f32], dq: &[u16], flags: u16, region: &Region, nx: usize) -> f32 {
-    simd::run(Mean { sci, dq, flags, region, nx })
+/// Mean of pixels that come run by run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mean {
+    counts: [u32; LANES],
+    sums: [f64; LANES],
 }
 
-struct Mean<'a> {
-    sci: &'a [f32],
-    dq: &'a [u16],
-    flags: u16,
-    region: &'a Region,
-    nx: usize,
-}
-
-impl simd::Loop for Mean<'_> {
-    type Output = f32;
-
+impl Mean {
+    /// Count in the pixels of a run without any of the flags `bad`.
     #[inline(always)]
-    fn run(self) -> f32 {
-        let (mut counts, mut sums) = ([0u32; LANES], [0.0f64; LANES]);
-        for y in self.region.y.clone() {
-            let row = y * self.nx + self.region.x.start..y * self.nx + self.region.x.end;
-            let (sci, dq) = (whole_and_rest(&self.sci[row.clone()]), whole_and_rest(&self.dq[row]));
-            for (sci, dq) in sci.0.iter().zip(dq.0) {
-                for l in 0..LANES {
-                    let good = dq[l] & self.flags == 0;
-                    counts[l] += u32::from(good);
-                    sums[l] += f64::from(if good { sci[l] } else { 0.0 });
-                }
-            }
-            for (&value, _) in sci.1.iter().zip(dq.1).filter(|(_, dq)| **dq & self.flags == 0) {
-                counts[0] += 1;
-                sums[0] += f64::from(value);
+    pub fn add(&mut self, values: &[f32], dq: &[u16], bad: u16) {
+        let (values, dq) = (whole_and_rest(values), whole_and_rest(dq));
+        let (mut counts, mut sums) = (self.counts, self.sums);
+        for (values, dq) in values.0.iter().zip(dq.0) {
+            for l in 0..LANES {
+                let good = dq[l] & bad == 0;
+                counts[l] += u32::from(good);
+                sums[l] += f64::from(if good { values[l] } else { 0.0 });
             }
         }
-        let count: u64 = counts.into_iter().map(u64::from).sum();
-        if count == 0 { 0.0 } else { (sums.iter().sum::<f64>() / count as f64) as f32 }
+        for (&value, _) in values.1.iter().zip(dq.1).filter(|(_, dq)| **dq & bad == 0) {
+            counts[0] += 1;
+            sums[0] += f64::from(value);
+        }
+        (self.counts, self.sums) = (counts, sums);
+    }
+
+    /// This and what `other` has counted.
+    pub fn join(mut self, other: &Self) -> Self {
+        for l in 0..LANES {
+            self.counts[l] += other.counts[l];
+            self.sums[l] += other.sums[l];
+        }
+        self
+    }
+
+    /// The mean; 0 if no pixel counted.
+    pub fn value(&self) -> f32 {
+        let count: u64 = self.counts.iter().copied().map(u64::from).sum();
+        if count == 0 { 0.0 } else { (self.sums.iter().sum::<f64>() / count as f64) as f32 }
     }
 }
 
@@ -173,9 +177,13 @@ mod tests {
 
     #[test]
     fn mean_leaves_out_flagged_pixels() {
-        let region = Region { y: 0..1, x: 1..4 };
-        assert_eq!(mean(&[9.0, 1.0, 4.0, 2.0], &[0, 0, 4, 1], 4, &region, 4), 1.5);
-        assert_eq!(mean(&[9.0], &[4], 4, &Region::whole([1, 1]), 1), 0.0);
+        let mut mean = Mean::default();
+        assert_eq!(mean.value(), 0.0);
+        mean.add(&[1.0, 4.0, 2.0], &[0, 4, 1], 4);
+        assert_eq!(mean.value(), 1.5);
+        let mut rest = Mean::default();
+        rest.add(&[3.0; 2 * LANES + 1], &[0; 2 * LANES + 1], 4);
+        assert_eq!(mean.join(&rest).value(), (3.0 + 3.0 * 17.0) / 19.0);
     }
 
     #[test]
