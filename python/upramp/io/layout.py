@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from upramp import _core
 from upramp.exceptions import InputError
+from upramp.io.table import read_columns
 
 __all__ = ["BLOCK", "Extension", "FitsReader"]
 
@@ -267,10 +268,7 @@ class FitsReader:
         """
         unit = self.extensions[index]
         self._stream.seek(unit.offset)
-        stored = unit.header.tostring().encode("ascii") + self._stream.read(-(-unit.nbytes // BLOCK) * BLOCK)
-        data = fits.BinTableHDU.fromstring(stored).data
-        # Column by column: only so are logical and text values converted.
-        return {name: np.array(data[name]) for name in data.names}
+        return read_columns(unit.header, self._stream.read(-(-unit.nbytes // BLOCK) * BLOCK))
 
     def rows(self, index: int = 1) -> list[dict[str, Any]]:
         """Rows of a binary table, as dictionaries from column name to value.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from upramp.exceptions import ReferenceFileError
 from upramp.wfc3ir.exposure import BORDER, Ramp
-from upramp.wfc3ir.reference_files import Reference, check_fit, load_images, offset, plane
+from upramp.wfc3ir.reference_files import Reference, check_fit, load, offset, plane, read_images
 from upramp.wfc3ir.references import Amplifiers, Refs
 
 __all__ = ["Flat", "flat_from_errors", "read_flat", "response"]
@@ -75,7 +75,7 @@ def _read(ramp: Ramp, refs: Refs, keyword: str, *, parity: bool) -> Flat | None:
     path = refs.find(ramp, keyword)
     if path is None:
         return None
-    images = load_images(refs, path)
+    images = load(refs, path, read_images)
     check_fit(ramp, keyword, path, images.primary, parity=parity)
     reference = Reference(keyword, refs.name(ramp, keyword), images.primary)
     if reference.dummy:
