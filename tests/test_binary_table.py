@@ -26,7 +26,6 @@ SIMPLE = [
 ]
 UNUSUAL = {
     "unsigned": fits.Column("FLAGS", "I", bzero=32768, array=np.arange(ROWS, dtype=np.uint16) + 65000),
-    "scaled": fits.Column("SCALED", "I", bscale=0.5, bzero=3.0, array=np.arange(ROWS) / 2),
     "shaped": fits.Column("IMAGE", "4J", dim="(2,2)", array=np.arange(20).reshape(ROWS, 2, 2)),
     "complex": fits.Column("WAVE", "C", array=np.arange(ROWS) * 1j),
 }
