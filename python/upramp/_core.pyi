@@ -9,10 +9,10 @@ __all__ = [
     "average_intervals",
     "calibrate_reads",
     "cell_levels",
+    "copy_swapped",
     "divide_flat",
     "fit_crcorr",
     "fit_gls",
-    "good_mean",
     "good_pixels",
     "interval_stats",
     "read_stats",
@@ -57,6 +57,7 @@ class _DqRule(Protocol):
     @property
     def hidden(self) -> int: ...
 
+def copy_swapped(words: NDArray[Any], into: NDArray[Any]) -> None: ...
 def swap_big_endian(words: NDArray[Any]) -> None: ...
 def calibrate_reads(
     sci: NDArray[np.float32],
@@ -75,7 +76,7 @@ def calibrate_reads(
     darks: Any,
     times: tuple[float, list[NDArray[np.float32]]] | None,
     threads: int,
-) -> None: ...
+) -> list[float]: ...
 def reference_levels(
     sci: NDArray[np.float32], region: _Bounds, columns: list[list[int]], threads: int
 ) -> list[float]: ...
@@ -83,7 +84,7 @@ def divide_flat(
     sci: NDArray[np.float32],
     err: NDArray[np.float32],
     dq: NDArray[np.uint16],
-    flat: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint16]],
+    flat: Any,
     at: tuple[int, int],
     gain: float,
     region: _Bounds,
@@ -97,7 +98,6 @@ def good_pixels(
     region: _Bounds,
     threads: int,
 ) -> list[tuple[int, _Summary, _Summary, _Summary]]: ...
-def good_mean(sci: NDArray[np.float32], dq: NDArray[np.uint16], flags: int, region: _Bounds) -> float: ...
 def read_stats(
     cube: NDArray[np.float32],
     dq: NDArray[np.uint16] | None,
