@@ -159,6 +159,21 @@ def test_figures_go_into_a_directory(ima: Path, tmp_path: Path, capsys: pytest.C
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_figures_that_exist_are_skipped(
+    ima: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other_ima.fits"
+    other.write_bytes(ima.read_bytes())
+    figure = tmp_path / "helium01q_ima_ramp.png"
+    figure.write_bytes(b"from an earlier run")
+    assert main(["ramp", str(ima), str(other), "--png", str(tmp_path), "--resume"]) == 0
+    out = capsys.readouterr().out
+    assert f"{ima}: skipped, {figure} exists" in out
+    assert len(rows(out)) == 16
+    assert figure.read_bytes() == b"from an earlier run"
+    assert (tmp_path / "other_ima_ramp.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_batch_goes_on_past_bad_files(
     ima: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,6 +196,7 @@ def test_a_batch_goes_on_past_bad_files(
         (["--clip", "-1"], "--clip is -1"),
         (["--panels"], "--draw panels needs --png"),
         (["--panels", "--pixel", "1,1"], "exclude each other"),
+        (["--resume"], "--resume goes by the figures"),
         (["--diff", "cumulative", "--units", "counts"], "has no counts"),
     ],
 )

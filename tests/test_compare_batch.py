@@ -87,14 +87,18 @@ def test_reads_masked_before_are_told_too(folders: tuple[Path, Path], tmp_path: 
 def test_known_case_of_masked_imsets(tmp_path: Path) -> None:
     made = simulate(Exposure(rootname="ispars", size=64, seed=2, nsamp=16), Scene(earth_limb=2.0))
     ima = made.write(tmp_path)["ima"]
+    # Times of a full frame: SPARS100 has its first read after 2.9 s, then one every 100 s.
+    with fits.open(ima, mode="update") as file:
+        for k in range(16):
+            time = 0.0 if k == 0 else 2.932 + 100.000355 * (k - 1)
+            file["SCI", 16 - k].header["SAMPTIME"] = time
+            file["TIME", 16 - k].header["PIXVALUE"] = time
+        file[0].header["EXPTIME"] = time
     for name, exclude in (("old", None), ("new", "imset:11-15")):
         (tmp_path / name).mkdir()
         upramp.calibrate_file(ima, tmp_path / name, only=["CRCORR"], exclude=exclude)
     comparison = compare(tmp_path / "old/ispars_flt.fits", tmp_path / "new/ispars_flt.fits")
-    times = upramp.read_ramp(ima).times
-    left = times[-1] - times[5]  # IMSET 11 is SAMPNUM 5, the last one masked
-    assert comparison.stats[1].exptime == pytest.approx(left, abs=0.1)
-    assert comparison.exposure.endswith("s (5 of 15 reads masked)")
+    assert comparison.exposure == "EXPTIME 1402.94 -> 1000.00 s (5 of 15 reads masked)"
     assert comparison.popreads == ("", "1 2 3 4 5")
 
 
@@ -274,7 +278,13 @@ def test_command_compares_directories(
     ]
     assert main(arguments) == 0
     captured = capsys.readouterr()
-    assert captured.out.count("pixels without flags in both") == 2
+    lines = captured.out.splitlines()
+    assert len(lines) == 2  # one a pair, for there may be hundreds
+    last = compare(old / "ibbb01aaq_flt.fits", new / "ibbb01aaq_flt.fits")
+    first, second = last.stats
+    assert lines[1].startswith("ibbb01aaq  EXPTIME 1402.94 -> 1000.00 s (5 of 15 reads masked)  ")
+    assert f"  median {first.median:.4f} -> {second.median:.4f}  " in lines[1]
+    assert f"1.4826 MAD {first.robust_std:.4f} -> {second.robust_std:.4f}  " in lines[1]
     assert "EXPTIME 1402.94 -> 1000.00 s (5 of 15 reads masked)" in captured.out
     assert f"{old / 'iccc01aaq_flt.fits'}: no partner" in captured.err
     assert f"{new / 'iddd01aaq_flt.fits'}: no partner" in captured.err
@@ -320,7 +330,7 @@ def test_command_goes_on_past_pairs_that_cannot_be_compared(
     assert main(["compare", *map(str, folders), "--csv", str(table), "--html", str(page)]) == 6
     captured = capsys.readouterr()
     assert "units differ" in captured.err
-    assert captured.out.count("pixels without flags in both") == 1
+    assert len(captured.out.splitlines()) == 1
     assert len(table.read_text().splitlines()) == 2
     assert "units differ" in page.read_text(encoding="utf-8")
 

@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             comparison = compare(*pair, region=args.cutout)
             ramps = args.ramps or _reads(comparison)
-            say(args, f"{chr(10) if kept else ''}{comparison}", **_record(comparison))
+            say(args, _line(comparison) if several else str(comparison), **_record(comparison))
             if args.png is not None:
                 _draw(args, comparison, ramps, several)
             if page is not None:
@@ -160,6 +160,12 @@ def _check_directories(args: argparse.Namespace, found: Pairs) -> None:
         raise ValueError(f"--png is {args.png}, expected a directory that exists for directories A and B")
     for pair in found.pairs:
         check_output(_png_path(args, pair[1], several=True), overwrite=args.overwrite)
+
+
+def _line(comparison: Comparison) -> str:
+    """One line of many."""
+    name, exposure, median, scatter, change = comparison.summary()
+    return f"{name}  EXPTIME {exposure}  median {median}  1.4826 MAD {scatter}  {change}".rstrip()
 
 
 def _record(comparison: Comparison) -> dict[str, Any]:
@@ -227,7 +233,7 @@ class _Page:
         self.lines: list[tuple[str, str, str, str, str]] = []
 
     def add(self, comparison: Comparison, ramps: tuple[Source, Source] | None) -> None:
-        from upramp.plot.page import comparison_section, summary_line
+        from upramp.plot.page import comparison_section
 
         section = comparison_section(
             comparison,
@@ -237,7 +243,7 @@ class _Page:
             width=self.width,
         )
         self.sections.append(section)
-        self.lines.append(summary_line(comparison))
+        self.lines.append(comparison.summary())
 
     def write(self, notes: list[str]) -> None:
         from upramp.plot.page import comparison_page

@@ -93,6 +93,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="write the table as CSV, or ECSV if named .ecsv"
     )
+    parser.add_argument("--resume", action="store_true", help="skip files whose figure exists (with --png)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
     add_output_options(parser)
 
@@ -137,10 +138,13 @@ def run(args: argparse.Namespace) -> int:
     tables: list[Table] = []
     failures: list[BaseException] = []
     for path in args.files:
+        target = _png_path(args, path)
+        if args.resume and target is not None and target.exists():
+            say(args, f"{path}: skipped, {target} exists", file=str(path), status="skipped")
+            continue
         try:
             ramp = read_ramp(path)
             table = _measure(args, ramp)
-            target = _png_path(args, path)
             if target is not None:
                 check_output(target, overwrite=args.overwrite)
                 _save(_figure(args, ramp), target, overwrite=args.overwrite)
@@ -171,6 +175,10 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError("--units counts with --diff cumulative: a change of a rate has no counts")
     if args.draw != "ramp" and args.pixel is not None:
         raise ValueError(f"--draw {args.draw} and --pixel exclude each other")
+    if args.resume and (args.png is None or args.csv is not None):
+        raise ValueError(
+            "--resume goes by the figures of --png, and a table of --csv would miss what it skips"
+        )
     if args.csv is not None:
         check_output(args.csv, overwrite=args.overwrite)
     if args.png is None:

@@ -25,7 +25,8 @@ What is mended:
 * no global setting is changed; figures and axes are returned, of a size that fits a screen;
 * ``make_flattened_ramp_flt`` takes `stats_subregion` (it failed on any but None), leaves all 5 pixels of the border
   out on all four sides (not on two), works with sigma_clip under any astropy, needs no association table, changes
-  neither the RAW nor the working directory, and leaves the reference pixels alone.
+  neither the RAW nor the working directory, and leaves the reference
+  pixels and the zeroth read alone.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from upramp.plot.style import AFTER, BEFORE, require_matplotlib, unit_label
 if TYPE_CHECKING:
     from upramp.tvb.compare import Comparison, Source
 
-__all__ = ["comparison_page", "comparison_section", "summary_line"]
+__all__ = ["comparison_page", "comparison_section"]
 
 WIDTH = 512
 """Pixels of an image of the page, at most."""
@@ -115,7 +115,7 @@ def comparison_page(
         Of :func:`comparison_section`, their `number` counting from 1.
     comparisons : sequence of tuple of str
         Lines of the summary, in the order of the sections: name, exposure, median before and after and so on, as
-        :func:`summary_line` makes them; none for a page of one pair.
+        :meth:`upramp.tvb.compare.Comparison.summary` makes them; none for a page of one pair.
     notes : sequence of str, optional
         Further lines, such as products without a partner.
     title : str, optional
@@ -144,30 +144,6 @@ def comparison_page(
         f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
         f"<body><h1>{html.escape(title)}</h1>\n{table}{remarks}\n{''.join(sections)}"
         f'<p class="note">upramp {__version__}</p></body></html>\n'
-    )
-
-
-def summary_line(comparison: Comparison) -> tuple[str, str, str, str, str]:
-    """Line of the summary of a page.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        What was measured.
-
-    Returns
-    -------
-    tuple of str
-        Name, exposure time, median, scatter, change of the scatter.
-    """
-    first, second = comparison.stats
-    change = 100 * (second.robust_std / first.robust_std - 1) if first.robust_std > 0 else float("nan")
-    return (
-        comparison.rootname or comparison.labels[1],
-        comparison.exposure.removeprefix("EXPTIME "),
-        f"{first.median:.4f} -> {second.median:.4f}",
-        f"{first.robust_std:.4f} -> {second.robust_std:.4f}",
-        "" if np.isnan(change) else f"{change:+.1f} %",
     )
 
 

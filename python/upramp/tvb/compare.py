@@ -170,6 +170,23 @@ class Comparison:
             change = _percent(one, two) if key.endswith("std") else f"{two - one:+.4f}"
             yield name, f"{one:.4f}", f"{two:.4f}", change
 
+    def summary(self) -> tuple[str, str, str, str, str]:
+        """Say the most important in one line.
+
+        Returns
+        -------
+        tuple of str
+            Name of the exposure, exposure time, median, robust standard deviation, and its change.
+        """
+        first, second = self.stats
+        return (
+            self.rootname or self.labels[1],
+            self.exposure.removeprefix("EXPTIME "),
+            f"{first.median:.4f} -> {second.median:.4f}",
+            f"{first.robust_std:.4f} -> {second.robust_std:.4f}",
+            _percent(first.robust_std, second.robust_std),
+        )
+
     def __str__(self) -> str:
         """Table for people."""
         lines = [("", "before", "after", "change"), *self.rows()]
