@@ -2,23 +2,25 @@
 
 Light of the bright Earth that is scattered inside the telescope falls on one side of the detector more than on the
 other, and fades from read to read. Its shape in each interval is measured on the difference to the quiet
-intervals, which knows no sources.
+intervals, which knows no sources. What the quiet intervals have of that very shape is taken off as well: light
+that has not faded altogether by then.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upramp.ramps.cells import cell_levels
 from upramp.ramps.crcorr import bounds
-from upramp.tvb.base import quiet_rate
+from upramp.tvb.base import check_times, quiet_rate
 from upramp.tvb.corrected import SKY_BAD_DQ, Corrected, subtract
 from upramp.tvb.grism import refuse_grism
+from upramp.tvb.sources import source_mask
 from upramp.wfc3ir.exposure import Ramp
 
 __all__ = ["remove_columns", "remove_plane"]
@@ -31,6 +33,8 @@ CELLS = 16
 """Cells on a side whose medians define a plane."""
 CLIP = 3.0
 ROUNDS = 3
+SURE = 5.0
+"""Significance from which the shape of the scattered light is known to be left in the quiet intervals."""
 
 
 def remove_columns(
@@ -49,7 +53,7 @@ def remove_columns(
     ramp : Ramp
         Exposure, in counts or rates; it is not changed.
     mask : (ny, nx) ndarray of bool, optional
-        Pixels to leave out (True).
+        Sources (True); default :func:`upramp.tvb.sources.source_mask`.
     bad_dq : int, optional
         DQ bits that exclude a pixel.
     flat : (ny, nx) ndarray of float32, optional
@@ -75,28 +79,14 @@ def remove_columns(
     fitted, weighted by the number of pixels, with a cubic spline that has a knot every 50 columns; outliers
     beyond 3 sigma are left out.
     """
-    refuse_grism(ramp, force=force)
-    quiet = quiet_rate(ramp, response=flat, mask=mask, bad_dq=bad_dq, threads=threads)
     _, _, x0, x1 = bounds(ramp.border, ramp.sci.shape[1:])
-    found = cell_levels(
-        ramp.sci,
-        ramp.dq,
-        ramp.times,
-        rate=ramp.is_rate,
-        response=flat,
-        base=quiet.rate,
-        mask=mask,
-        bad_dq=bad_dq,
-        region=ramp.border,
-        columns=range(x0, x1 + 1),
-        threads=threads,
-    )
     basis = spline_basis(x1 - x0, max((x1 - x0) // KNOT_SPACING, 1))
-    shape = [
-        basis @ fit_robustly(basis, median[0], npix[0])
-        for median, npix in zip(found.median, found.npix, strict=True)
-    ]
-    return _corrected(ramp, quiet.level, np.array(shape)[:, None, :], lambda image: image, flat)
+
+    def image(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(basis @ terms)
+
+    grid = Grid(basis, image, columns=range(x0, x1 + 1))
+    return _take_off(ramp, grid, mask, bad_dq, flat, force=force, threads=threads)
 
 
 def remove_plane(
@@ -132,26 +122,10 @@ def remove_plane(
     For every interval, the medians of D_k - B (see :func:`upramp.tvb.excess.remove_excess`) in 16 x 16 cells are
     fitted, weighted by the number of pixels, with a + b x + c y; outliers beyond 3 sigma are left out.
     """
-    refuse_grism(ramp, force=force)
-    quiet = quiet_rate(ramp, response=flat, mask=mask, bad_dq=bad_dq, threads=threads)
     y0, y1, x0, x1 = bounds(ramp.border, ramp.sci.shape[1:])
     rows, columns = (
         np.linspace(start, stop, min(CELLS, stop - start) + 1).round().astype(int)
         for start, stop in ((y0, y1), (x0, x1))
-    )
-    found = cell_levels(
-        ramp.sci,
-        ramp.dq,
-        ramp.times,
-        rate=ramp.is_rate,
-        response=flat,
-        base=quiet.rate,
-        mask=mask,
-        bad_dq=bad_dq,
-        region=ramp.border,
-        rows=rows.tolist(),
-        columns=columns.tolist(),
-        threads=threads,
     )
 
     def scaled(edges: NDArray[np.int_], start: int, stop: int) -> NDArray[np.float64]:
@@ -161,38 +135,114 @@ def remove_plane(
 
     y, x = np.meshgrid(scaled(rows, y0, y1), scaled(columns, x0, x1), indexing="ij")
     basis = np.stack([np.ones(y.size), x.ravel(), y.ravel()], axis=1)
-    terms = np.array(
-        [
-            fit_robustly(basis, median.ravel(), npix.ravel())
-            for median, npix in zip(found.median, found.npix, strict=True)
-        ]
-    )
     every_x, every_y = np.linspace(-1, 1, x1 - x0), np.linspace(-1, 1, y1 - y0)[:, None]
 
-    def image(term: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(term[0] + term[1] * every_x + term[2] * every_y)
+    def image(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(terms[0] + terms[1] * every_x + terms[2] * every_y)
 
-    return _corrected(ramp, quiet.level, terms, image, flat)
+    grid = Grid(basis, image, rows.tolist(), columns.tolist())
+    return _take_off(ramp, grid, mask, bad_dq, flat, force=force, threads=threads)
 
 
-def _corrected(
+class Grid(NamedTuple):
+    """Cells whose medians are fitted, and the functions that are fitted to them."""
+
+    basis: NDArray[np.float64]
+    """Functions at the cells, row by row: (cells, m)."""
+    image: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    """Image of the light-sensitive pixels (or what broadcasts to it) from the m coefficients."""
+    rows: Sequence[int] | None = None
+    """Edges of the cells; None: all rows."""
+    columns: Sequence[int] | None = None
+    """Likewise."""
+
+
+def _take_off(
     ramp: Ramp,
-    level: NDArray[np.float64],
-    excess: NDArray[np.float64],
-    image: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    grid: Grid,
+    mask: NDArray[np.bool_] | None,
+    bad_dq: int,
     flat: NDArray[np.float32] | None,
+    *,
+    force: bool,
+    threads: int | None,
 ) -> Corrected:
-    """Take off the excess of every interval, given by numbers that `image` turns linearly into an image."""
-    steps = np.diff(ramp.times).reshape(-1, *[1] * (excess.ndim - 1))
-    total = np.concatenate((np.zeros_like(excess[:1]), np.cumsum(excess * steps, axis=0)))
+    """Measure the surface of every interval and subtract it."""
+    refuse_grism(ramp, force=force)
+    check_times(ramp)
+    if mask is None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mask = source_mask(ramp if flat is None else ramp.with_(sci=ramp.sci / flat))
+    quiet = quiet_rate(ramp, response=flat, mask=mask, bad_dq=bad_dq, threads=threads)
+    excess, whole = (
+        cell_levels(
+            ramp.sci,
+            ramp.dq,
+            ramp.times,
+            rate=ramp.is_rate,
+            response=flat,
+            base=base,
+            mask=mask,
+            bad_dq=bad_dq,
+            region=ramp.border,
+            rows=grid.rows,
+            columns=grid.columns,
+            threads=threads,
+        )
+        for base in (quiet.rate, None)
+    )
+    steps = np.diff(ramp.times)
+    npix = excess.npix.reshape(steps.size, -1)
+    terms = np.array(
+        [
+            fit_robustly(grid.basis, median.ravel(), count)
+            for median, count in zip(excess.median, npix, strict=True)
+        ]
+    )
+    weight = steps * quiet.used / steps[quiet.used].sum()
+    with np.errstate(invalid="ignore"):
+        rest = (whole.median.reshape(steps.size, -1) * weight[:, None]).sum(axis=0)
+    terms += _left_over(grid.basis, steps @ terms / steps.sum(), rest, npix.min(axis=0))
+
+    total = np.concatenate((np.zeros_like(terms[:1]), np.cumsum(terms * steps[:, None], axis=0)))
     mean = total[-1] / ramp.times[-1]
-    sci = subtract(ramp, lambda r: image(total[r] / ramp.times[r] - mean), flat)
+    sci = subtract(ramp, lambda r: grid.image(total[r] / ramp.times[r] - mean), flat)
     pedestal = np.zeros(ramp.sci.shape[1:], np.float32)
-    pedestal[ramp.border] = image(mean)
+    pedestal[ramp.border] = grid.image(mean)
     if flat is not None:
         pedestal *= flat
-    removed = [0.0, *(float(np.median(image(total[r] / ramp.times[r]))) for r in range(1, ramp.nread))]
-    return Corrected(ramp.with_(sci=sci), pedestal, np.concatenate(([np.nan], level)), np.array(removed))
+    removed = [0.0, *(float(np.median(grid.image(total[r] / ramp.times[r]))) for r in range(1, ramp.nread))]
+    level = np.concatenate(([np.nan], quiet.level))
+    log.info("%s: surfaces up to %.3f %s subtracted", ramp.path, max(removed), ramp.unit)
+    return Corrected(ramp.with_(sci=sci), pedestal, level, np.array(removed))
+
+
+def _left_over(
+    basis: NDArray[np.float64],
+    shape: NDArray[np.float64],
+    rest: NDArray[np.float64],
+    npix: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """What the quiet intervals still have of the mean shape of the excess: coefficients.
+
+    Their medians `rest` are fitted with a constant and the shape. Only what rises above the darkest place is taken:
+    a constant cannot be told from the sky.
+    """
+    nothing = np.zeros_like(shape)
+    profile = basis @ shape
+    good = np.isfinite(rest) & (npix > 0)
+    if good.sum() < 3 or np.ptp(profile[good]) == 0:
+        return nothing
+    model = np.stack([np.ones(profile.size), profile], axis=1)
+    offset, part = fit_robustly(model, rest, np.where(good, npix, 0))
+    residual = (rest - offset - part * profile)[good]
+    scatter = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
+    error = scatter / (float(np.std(profile[good])) * np.sqrt(good.sum()))
+    if part <= SURE * error:
+        return nothing
+    # The functions add up to a constant: with ones for all coefficients, or for the first.
+    constant = np.linalg.lstsq(basis, np.ones(profile.size), rcond=None)[0]
+    return np.asarray(part * (shape - profile.min() * constant))
 
 
 def spline_basis(size: int, pieces: int) -> NDArray[np.float64]:
