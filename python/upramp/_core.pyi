@@ -128,6 +128,7 @@ def average_intervals(
     times: NDArray[np.float64],
     electrons: NDArray[np.float32],
     noise: NDArray[np.float32],
+    dark: float,
     excluded: NDArray[np.bool_],
     sigma: float,
     bad_dq: int,

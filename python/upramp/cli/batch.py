@@ -59,8 +59,8 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fit",
         choices=FIT_METHODS,
-        default=FIT_METHODS[0],
-        help="ramp fit: calwf3's (default), or generalised least squares with likelihood-ratio cosmic-ray search",
+        help="ramp fit: calwf3's (default of cal), or generalised least squares with likelihood-ratio cosmic-ray "
+        "search (default of fix, but for mask-reads)",
     )
     parser.add_argument(
         "--crsigma",

@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reads",
         metavar="READS",
-        help="bad reads, SAMPNUM such as 1-5,9 or imset:11-15",
+        help="bad reads: SAMPNUM such as 1-5,9 or imset:11-15, or a table of `upramp flag` (.ecsv, .csv)",
     )
     parser.add_argument(
         "--region", type=parse_region, metavar="Y0:Y1,X0:X1", help="pixels whose median counts (default all)"

@@ -94,7 +94,11 @@ def write_extensions(
         pieces.flush()
 
 
-def table_bytes(columns: dict[str, tuple[NDArray[Any], str | None]], name: str) -> bytes:
+def table_bytes(
+    columns: dict[str, tuple[NDArray[Any], str | None]],
+    name: str,
+    cards: dict[str, tuple[Any, str]] | None = None,
+) -> bytes:
     """A binary table as a finished extension.
 
     Parameters
@@ -103,6 +107,8 @@ def table_bytes(columns: dict[str, tuple[NDArray[Any], str | None]], name: str) 
         Values and unit of every column.
     name : str
         EXTNAME.
+    cards : dict of str to (value, str), optional
+        More cards, with their comments.
     """
     formats = {"f8": "D", "i4": "J", "i2": "I", "b1": "L"}
     made = [
@@ -111,5 +117,7 @@ def table_bytes(columns: dict[str, tuple[NDArray[Any], str | None]], name: str) 
     ]
     stream = io.BytesIO()
     primary = fits.PrimaryHDU()
-    fits.HDUList([primary, fits.BinTableHDU.from_columns(made, name=name)]).writeto(stream)
+    table = fits.BinTableHDU.from_columns(made, name=name)
+    table.header.update(cards or {})
+    fits.HDUList([primary, table]).writeto(stream)
     return stream.getvalue()[BLOCK:]

@@ -39,9 +39,10 @@ def average_intervals(
     electrons: ArrayLike,
     noise: ArrayLike,
     *,
+    dark: float = 0.0,
     rate: bool = True,
     excluded: ArrayLike | None = None,
-    sigma: float = 4.0,
+    sigma: float = 5.0,
     bad_dq: int = 0xFFFF,
     region: tuple[slice, slice] | None = None,
     threads: int | None = None,
@@ -60,6 +61,8 @@ def average_intervals(
         Electrons per unit of accumulated signal.
     noise : (ny, nx) array_like of float32
         Read noise of the difference of two reads, electrons.
+    dark : float, optional
+        Dark current that has been subtracted but for its noise, electrons per second.
     rate : bool, optional
         `sci` is per second; False: accumulated.
     excluded : (nread,) array_like of bool, optional
@@ -80,8 +83,8 @@ def average_intervals(
     Notes
     -----
     rate = sum c_k / sum dt_k over the intervals within `sigma` of the median (weighted by dt_k), in which c_k
-    electrons were gathered; err^2 = (J n^2 + sum c_k) / (sum dt_k)^2 with J unbroken runs of intervals and
-    read noise n.
+    electrons were gathered; err^2 = (J n^2 + sum c_k + d sum dt_k) / (sum dt_k)^2 with J unbroken runs of
+    intervals, read noise n and dark current d.
     """
     sci = as_array("sci", sci, np.float32, 3)
     flags = as_array("dq", dq, np.uint16, 3, sci.shape)
@@ -96,6 +99,7 @@ def average_intervals(
             seconds,
             as_array("electrons", electrons, np.float32, 2, sci.shape[1:]),
             as_array("noise", noise, np.float32, 2, sci.shape[1:]),
+            dark,
             out,
             sigma,
             bad_dq,

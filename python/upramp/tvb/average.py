@@ -20,7 +20,7 @@ def average_intervals(
     ramp: Ramp,
     *,
     exclude: ArrayLike | str | None = None,
-    sigma: float = 4.0,
+    sigma: float = 5.0,
     bad_dq: int = SKY_BAD_DQ,
     refs: Refs | None = None,
     untouched: Ramp | None = None,
@@ -59,7 +59,7 @@ def average_intervals(
     excluded = parse_reads(exclude, ramp.nread)
     if excluded[1:].all():
         raise ValueError(f"{ramp.path}: every read is excluded, expected at least one left")
-    electrons, noise = noise_of(ramp, refs, untouched)
+    electrons, noise, dark = noise_of(ramp, refs, untouched)
     # Hits of an earlier fit are looked for anew.
     made = ramps.average_intervals(
         ramp.sci,
@@ -67,6 +67,7 @@ def average_intervals(
         ramp.times,
         electrons,
         noise,
+        dark=dark,
         rate=ramp.is_rate,
         excluded=excluded,
         sigma=sigma,

@@ -42,8 +42,8 @@ def last_minus_first(
     Notes
     -----
     rate = (C_last - C_0 - sum_j (C_j - C_(j-1))) / (t_last - sum_j dt_j) over the excluded reads j, and
-    err^2 = (J n^2 + signal) / T^2, all in electrons, with the read noise n of a difference of two reads and J
-    unbroken runs of intervals.
+    err^2 = (J n^2 + signal + d T) / T^2, all in electrons, with the read noise n of a difference of two reads, J
+    unbroken runs of intervals and the dark current d.
 
     References
     ----------
@@ -54,7 +54,8 @@ def last_minus_first(
     used = ~excluded[1:]
     if not used.any():
         raise ValueError(f"{ramp.path}: every read is excluded, expected at least one left")
-    electrons, noise = (image[ramp.border] for image in noise_of(ramp, refs, untouched))
+    electrons, noise, dark = noise_of(ramp, refs, untouched)
+    electrons, noise = electrons[ramp.border], noise[ramp.border]
     y, x = ramp.border
     steps = np.diff(ramp.times)
     span = float(steps[used].sum())
@@ -66,7 +67,7 @@ def last_minus_first(
         total += np.float32(sign[r] * weight) * ramp.sci[r][y, x]
     runs = int((sign > 0).sum())
     with np.errstate(divide="ignore", invalid="ignore"):
-        err = np.sqrt(runs * noise**2 + np.maximum(total * electrons, 0)) / electrons
+        err = np.sqrt(runs * noise**2 + np.maximum(total * electrons, 0) + dark * span) / electrons
     err[electrons <= 0] = 0.0
     scale = np.float32(1 / span if ramp.is_rate else 1.0)
     ends = np.flatnonzero(sign)

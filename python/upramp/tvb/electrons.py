@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from upramp.wfc3ir.exposure import Ramp
 from upramp.wfc3ir.flat import response
+from upramp.wfc3ir.gls import dark_rate
 from upramp.wfc3ir.references import Refs, amplifiers
 
 __all__ = ["Noise", "noise_of"]
@@ -21,6 +22,8 @@ class Noise(NamedTuple):
     """Electrons in the detector per unit of accumulated signal, (ny, nx)."""
     noise: NDArray[np.float32]
     """Read noise of the difference of two reads, electrons, (ny, nx)."""
+    dark: float
+    """Dark current that has been subtracted but for its noise, electrons per second."""
 
 
 def noise_of(ramp: Ramp, refs: Refs | None = None, untouched: Ramp | None = None) -> Noise:
@@ -46,4 +49,4 @@ def noise_of(ramp: Ramp, refs: Refs | None = None, untouched: Ramp | None = None
     if ramp.in_electrons:
         to_dn, _, _ = response(untouched or ramp, refs, amps)
         gain = gain * to_dn
-    return Noise(gain, noise)
+    return Noise(gain, noise, dark_rate(ramp, amps))

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from upramp._arrays import __version__
+from upramp.exceptions import InputError
 from upramp.tvb.average import average_intervals
 from upramp.tvb.base import interval_levels
 from upramp.tvb.corrected import Corrected
 from upramp.tvb.difference import last_minus_first
 from upramp.tvb.excess import remove_excess
+from upramp.tvb.flag import flag_reads
 from upramp.tvb.flatten import flatten_ramp
 from upramp.tvb.reads import mask_reads, subtract_reads
+from upramp.tvb.reads_file import read_flags
 from upramp.tvb.surface import remove_columns, remove_plane
 from upramp.wfc3ir.calibration import Needs
 from upramp.wfc3ir.exposure import Ramp
@@ -34,7 +39,7 @@ __all__ = ["METHODS", "fix_file"]
 class _Setting:
     """What the caller asked for, and the flat of the exposure."""
 
-    reads: ArrayLike | str | None
+    reads: NDArray[np.bool_] | None
     region: tuple[slice, slice] | None
     clip: float | tuple[float, float] | None
     mask: NDArray[np.bool_] | None
@@ -53,11 +58,23 @@ class _Made(NamedTuple):
 
 
 def _mask_reads(ramp: Ramp, asked: _Setting) -> _Made:
-    return _Made(mask_reads(ramp, _named(ramp, asked), threads=asked.threads))
+    return _Made(_without(ramp, asked, mask_reads))
 
 
 def _subtract_reads(ramp: Ramp, asked: _Setting) -> _Made:
-    return _Made(subtract_reads(ramp, _named(ramp, asked), threads=asked.threads))
+    return _Made(_without(ramp, asked, subtract_reads))
+
+
+def _without(ramp: Ramp, asked: _Setting, leave_out: Callable[..., Corrected]) -> Corrected:
+    if asked.reads is None or not asked.reads[1:].any():
+        # A table of reads that finds no fault with this exposure.
+        return _as_it_is(ramp, asked).corrected
+    return leave_out(ramp, asked.reads, threads=asked.threads)
+
+
+def _as_it_is(ramp: Ramp, asked: _Setting) -> _Made:
+    level = interval_levels(ramp, response=asked.flat, mask=asked.mask, threads=asked.threads)
+    return _Made(Corrected(ramp, None, np.concatenate(([np.nan], level)), np.zeros(ramp.nread)))
 
 
 def _flatten(ramp: Ramp, asked: _Setting) -> _Made:
@@ -98,13 +115,10 @@ def _plane(ramp: Ramp, asked: _Setting) -> _Made:
 
 
 def _last_first(ramp: Ramp, asked: _Setting) -> _Made:
-    level = interval_levels(ramp, response=asked.flat, mask=asked.mask, threads=asked.threads)
-    corrected = Corrected(ramp, None, np.concatenate(([np.nan], level)), np.zeros(ramp.nread))
-
     def fit(reads: Ramp) -> Fit:
         return last_minus_first(reads, exclude=asked.reads, refs=asked.refs, untouched=asked.untouched)
 
-    return _Made(corrected, fit)
+    return _as_it_is(ramp, asked)._replace(fit=fit)
 
 
 def _average(ramp: Ramp, asked: _Setting) -> _Made:
@@ -115,7 +129,7 @@ def _average(ramp: Ramp, asked: _Setting) -> _Made:
         return average_intervals(
             reads,
             exclude=asked.reads,
-            sigma=4.0 if asked.crsigma is None else asked.crsigma,
+            sigma=5.0 if asked.crsigma is None else asked.crsigma,
             refs=asked.refs,
             untouched=asked.untouched,
             threads=asked.threads,
@@ -134,8 +148,10 @@ _METHODS: dict[str, Callable[[Ramp, _Setting], _Made]] = {
     "last-first": _last_first,
     "average": _average,
 }
-METHODS = tuple(_METHODS)
+METHODS = (*_METHODS, "auto")
 """Ways to remove a variable background."""
+
+_ADVISED = {**_METHODS, "none": _as_it_is}
 
 TAKE_READS = ("mask-reads", "subtract-reads", "last-first", "average")
 """Methods that ask for reads, or may be given some."""
@@ -167,10 +183,12 @@ def fix_file(
         out (:func:`upramp.flatten_ramp`), ``excess`` what it has above its quietest intervals, for crowded fields
         (:func:`upramp.remove_excess`); ``column`` and ``plane`` do so for scattered light that depends on the place
         (:func:`upramp.remove_columns`, :func:`upramp.remove_plane`); ``last-first`` and ``average`` fit no ramp
-        (:func:`upramp.last_minus_first`, :func:`upramp.average_intervals`, the latter after flattening).
+        (:func:`upramp.last_minus_first`, :func:`upramp.average_intervals`, the latter after flattening). ``auto``
+        does what :func:`upramp.flag_reads` advises; HISTORY says why.
     reads : sequence of int, sequence of bool or str, optional
-        SAMPNUM of bad reads, see :func:`upramp.wfc3ir.fit.parse_reads`; ``mask-reads`` and ``subtract-reads`` need
-        them, ``last-first`` and ``average`` leave their intervals out.
+        SAMPNUM of bad reads, see :func:`upramp.wfc3ir.fit.parse_reads`, or the name of a table of
+        :func:`upramp.write_flags` (``.ecsv`` or ``.csv``) whose ``use`` tells; ``mask-reads`` and
+        ``subtract-reads`` need them, ``last-first`` and ``average`` leave their intervals out.
     region, clip : optional
         See :func:`upramp.flatten_ramp`.
     mask : (ny, nx) ndarray of bool, optional
@@ -196,40 +214,46 @@ def fix_file(
     if reads is None and method in TAKE_READS[:2]:
         raise ValueError(f"reads (--reads) are missing: method {method} asks which")
     threads = options.get("threads")
-    if method == "mask-reads" and options.get("parity"):
+    if not options.get("fit_method"):
+        # Bad reads are left out of calwf3's own fit; its test for hits, though, fades on a bright background.
+        own = method == "mask-reads" or options.get("parity")
+        options["fit_method"] = "calwf3" if own else "gls"
+    if method == "mask-reads" and options.get("parity") and reads is not None:
         # As one does by hand for calwf3: the reads are marked, and the program does the rest.
-        return calibrate_file(path, directory, mark=reads, require=("CRCORR",), **options)
+        mark = partial(_named, reads=reads)
+        return calibrate_file(path, directory, mark=mark, require=("CRCORR",), **options)
 
     def correct(ramp: Ramp, refs: Refs, needs: Needs) -> Correction:
         flat = _pattern(ramp, refs, needs)
-        made = _METHODS[method](
-            ramp,
-            _Setting(
-                reads=reads,
-                region=region,
-                clip=clip,
-                mask=mask,
-                force=force,
-                refs=refs,
-                crsigma=options.get("crsigma"),
-                threads=threads,
-                flat=flat,
-                untouched=ramp,
-            ),
+        asked = _Setting(
+            reads=None if reads is None else _named(ramp, reads),
+            region=region,
+            clip=clip,
+            mask=mask,
+            force=force,
+            refs=refs,
+            crsigma=options.get("crsigma"),
+            threads=threads,
+            flat=flat,
+            untouched=ramp,
         )
-        return _correction(method, made, ramp, flat, threads)
+        if method != "auto":
+            return _correction(method, _METHODS[method](ramp, asked), ramp, asked)
+        flags = flag_reads(_on_the_sky(ramp, flat), mask=mask, threads=threads)
+        made = _ADVISED[flags.advice](ramp, replace(asked, reads=~flags.use))
+        done = _correction(flags.advice, made, ramp, asked)
+        why = f"  {flags.verdict}: {flags.reason}"
+        return done._replace(cards={**done.cards, **flags.cards}, history=(*done.history, why))
 
     return calibrate_file(path, directory, correct=correct, **options)
 
 
-def _correction(
-    method: str, made: _Made, ramp: Ramp, flat: NDArray[np.float32] | None, threads: int | None
-) -> Correction:
+def _correction(method: str, made: _Made, ramp: Ramp, asked: _Setting) -> Correction:
     """What the files shall tell."""
     corrected = made.corrected
     low, high = float(np.nanmin(corrected.level)), float(np.nanmax(corrected.level))
     left, right = (
-        np.concatenate(([np.nan], interval_levels(ramp, strip, response=flat, threads=threads)))
+        np.concatenate(([np.nan], interval_levels(ramp, strip, response=asked.flat, threads=asked.threads)))
         for strip in strips(ramp)
     )
     cards: dict[str, tuple[object, str]] = {"TVBMETH": (method, "variable background removed by")}
@@ -256,8 +280,25 @@ def _correction(
     )
 
 
-def _named(ramp: Ramp, asked: _Setting) -> NDArray[np.bool_]:
-    return parse_reads(asked.reads, ramp.nread)
+def _named(ramp: Ramp, reads: ArrayLike | str) -> NDArray[np.bool_]:
+    """Bad reads of an exposure, as listed or as a table says."""
+    if not (isinstance(reads, (str, Path)) and str(reads).lower().endswith((".ecsv", ".csv"))):
+        return parse_reads(reads, ramp.nread)
+    use = read_flags(reads)
+    root = str(ramp.primary.get("ROOTNAME", "")).strip().lower()
+    if root not in use:
+        raise InputError(f"{reads}: does not list exposure {root or 'without ROOTNAME'} ({ramp.path})")
+    if use[root].size != ramp.nread:
+        raise InputError(f"{reads}: lists {use[root].size} reads of {root}, but {ramp.path} has {ramp.nread}")
+    return ~use[root]
+
+
+def _on_the_sky(ramp: Ramp, flat: NDArray[np.float32] | None) -> Ramp:
+    """The exposure as if flat-fielded, to look at its sky."""
+    if flat is None:
+        return ramp
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return ramp.with_(sci=ramp.sci / flat)
 
 
 def _pattern(ramp: Ramp, refs: Refs, needs: Needs) -> NDArray[np.float32] | None:

@@ -68,7 +68,7 @@ class FileOptions(TypedDict, total=False):
     """Options of :func:`calibrate_file` that corrections pass through."""
 
     refs: Refs | None
-    fit_method: str
+    fit_method: str | None
     crsigma: float | None
     exclude: ArrayLike | str | None
     clear_dq: int
@@ -130,11 +130,11 @@ def calibrate_file(
     omit: Sequence[str] | None = None,
     correct: Callable[[Ramp, Refs, Needs], Correction] | None = None,
     refs: Refs | None = None,
-    fit_method: str = "calwf3",
+    fit_method: str | None = None,
     crsigma: float | None = None,
     exclude: ArrayLike | str | None = None,
     clear_dq: int = 0,
-    mark: ArrayLike | str | None = None,
+    mark: Callable[[Ramp], NDArray[np.bool_]] | None = None,
     require: Sequence[str] = (),
     parity: bool = False,
     overwrite: bool = False,
@@ -156,14 +156,14 @@ def calibrate_file(
     refs : Refs, optional
         Where to look for reference files.
     fit_method : {"calwf3", "gls"}, optional
-        `method` of :func:`upramp.wfc3ir.fit.fit_ramp`.
+        `method` of :func:`upramp.wfc3ir.fit.fit_ramp`; default its own.
     crsigma, exclude : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
     clear_dq : int, optional
         DQ bits to clear from every read first. An earlier fit of a bent ramp calls many pixels unstable (32) in
         every read, which looks just like a bad pixel of the detector: 32 gives them a second chance.
-    mark : sequence of int, sequence of bool or str, optional
-        Reads to flag as bad (1024) first, as one does by hand for calwf3.
+    mark : callable, optional
+        Tells which reads (by SAMPNUM, a mask) to flag as bad (1024) first, as one does by hand for calwf3.
     require : sequence of str, optional
         Steps to do whatever the header says.
     parity : bool, optional
@@ -187,7 +187,8 @@ def calibrate_file(
     clock = [time.perf_counter()]
     ima, flt = _products(Path(path), names or product_names(Path(path), directory), overwrite=overwrite)
     untouched = _read(path, clear_dq)
-    untouched.dq[parse_reads(mark, untouched.nread)] |= BADREAD
+    if mark is not None:
+        untouched.dq[mark(untouched)] |= BADREAD
     clock.append(time.perf_counter())
     refs = refs or Refs(cache=Cache(SMALL_CACHE))
     steps = steps_to_do(untouched, only, omit, require=require if correct is None else ("CRCORR",))
@@ -202,7 +203,7 @@ def calibrate_file(
     correction = correct(untouched, refs, needs) if correct is not None else None
     fit = partial(
         fit_ramp,
-        method=fit_method,
+        method=fit_method or "calwf3",
         crsigma=crsigma,
         exclude=_either(untouched.nread, exclude, None if correction is None else correction.exclude),
         breaks=None if correction is None else correction.breaks,
@@ -312,7 +313,6 @@ def _write(
 
 def _reads_table(correction: Correction, done: Calibrated) -> bytes:
     ramp = correction.ramp
-    unit = f"{ramp.unit.split('/', maxsplit=1)[0].lower()}/s"
     return table_bytes(
         {
             "SAMPNUM": (ramp.sampnum.astype(np.int16), None),
@@ -320,12 +320,14 @@ def _reads_table(correction: Correction, done: Calibrated) -> bytes:
             "SAMPTIME": (ramp.times, "s"),
             "DELTATIM": (np.diff(ramp.times, prepend=0.0), "s"),
             "USED": (~done.fit.dropped & (ramp.sampnum > 0), None),
-            "MEDIAN": (correction.level, unit),
-            "LEFT": (correction.left, unit),
-            "RIGHT": (correction.right, unit),
-            "REMOVED": (correction.removed, unit),
+            "MEDIAN": (correction.level, None),
+            "LEFT": (correction.left, None),
+            "RIGHT": (correction.right, None),
+            "REMOVED": (correction.removed, None),
         },
         "READS",
+        # The FITS standard has no electrons among its units of columns.
+        {"BUNIT": (f"{ramp.unit.removesuffix('/S')}/S", "unit of MEDIAN, LEFT, RIGHT and REMOVED")},
     )
 
 

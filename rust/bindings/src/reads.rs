@@ -104,7 +104,7 @@ type Mean<'py> = (
 
 /// Robust mean of the intervals: rate, err, dq, samp, time, read_dq.
 #[pyfunction]
-#[pyo3(signature = (sci, dq, weight, times, electrons, noise, excluded, sigma, bad_dq, region, threads))]
+#[pyo3(signature = (sci, dq, weight, times, electrons, noise, dark, excluded, sigma, bad_dq, region, threads))]
 #[expect(clippy::too_many_arguments, reason = "the flat list the Python layer fills by name")]
 pub fn average_intervals<'py>(
     py: Python<'py>,
@@ -114,6 +114,7 @@ pub fn average_intervals<'py>(
     times: PyReadonlyArray1<'py, f64>,
     electrons: PyReadonlyArray2<'py, f32>,
     noise: PyReadonlyArray2<'py, f32>,
+    dark: f64,
     excluded: PyReadonlyArray1<'py, bool>,
     sigma: f32,
     bad_dq: u16,
@@ -126,6 +127,7 @@ pub fn average_intervals<'py>(
         times: times.as_slice()?,
         electrons: electrons.as_slice()?,
         noise: noise.as_slice()?,
+        dark,
         excluded: excluded.as_slice()?,
         sigma,
         bad_dq,

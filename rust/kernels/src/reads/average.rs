@@ -4,13 +4,14 @@
 //! weighted by dt_k. Intervals with
 //!
 //! ```text
-//! |c_k - m dt_k| > s sqrt(n^2 + max(m, 0) dt_k)
+//! |c_k - m dt_k| > s sqrt(n^2 + (max(m, 0) + d) dt_k)
 //! ```
 //!
-//! are left out, n being the read noise of a difference of two reads, and the rate is the mean of the others,
+//! are left out, n being the read noise of a difference of two reads and d the dark current, which has been
+//! subtracted but for its noise; the rate is the mean of the others,
 //!
 //! ```text
-//! rate = sum c_k / sum dt_k,     err^2 = (J n^2 + max(sum c_k, 0)) / (sum dt_k)^2,
+//! rate = sum c_k / sum dt_k,     err^2 = (J n^2 + max(sum c_k, 0) + d sum dt_k) / (sum dt_k)^2,
 //! ```
 //!
 //! where the reads inside each of the J unbroken runs of intervals cancel, and only their ends bring noise.
@@ -30,6 +31,8 @@ pub struct Setting<'a> {
     pub electrons: &'a [f32],
     /// Read noise of a difference of two reads, electrons, for each pixel.
     pub noise: &'a [f32],
+    /// Dark current that has been subtracted, electrons per second.
+    pub dark: f64,
     /// Reads whose interval is left out of every pixel.
     pub excluded: &'a [bool],
     /// Threshold, in sigma.
@@ -151,7 +154,7 @@ impl Pixel {
         let mut product = always;
         for gain in &self.gains {
             let off = gain.electrons - guess * gain.span;
-            if off.abs() > sigma * (noise + guess.max(0.0) * gain.span).sqrt() {
+            if off.abs() > sigma * (noise + (guess.max(0.0) + setting.dark) * gain.span).sqrt() {
                 if off > 0.0 {
                     hit = hit.or(Some(gain.read));
                 }
@@ -167,7 +170,7 @@ impl Pixel {
         if used == 0 {
             return Solved { dq: every & !DATAREJECT, hit, ..Solved::default() };
         }
-        let err = (runs as f64 * noise + f64::max(sum, 0.0)).sqrt() / time;
+        let err = (runs as f64 * noise + f64::max(sum, 0.0) + setting.dark * time).sqrt() / time;
         Solved {
             rate: (sum / time / electrons) as f32,
             err: (err / electrons) as f32,
@@ -220,6 +223,9 @@ fn check(sci: &Cube<'_, f32>, dq: &Cube<'_, u16>, setting: &Setting<'_>) -> Resu
     if nread < 2 || !setting.times.windows(2).all(|times| times[1] > times[0]) {
         return Err(Error::value("times", format!("{:?}", setting.times), "two or more, ascending"));
     }
+    if setting.dark.is_nan() || setting.dark < 0.0 {
+        return Err(Error::value("dark", setting.dark, "a number, 0 or more"));
+    }
     if setting.sigma.is_nan() || setting.sigma <= 0.0 {
         return Err(Error::value("sigma", setting.sigma, "a positive number"));
     }
@@ -244,6 +250,7 @@ mod tests {
             times: &TIMES,
             electrons: &[2.0],
             noise: &[20.0],
+            dark: 0.1,
             excluded: &out,
             sigma: 5.0,
             bad_dq: !0,
@@ -256,7 +263,7 @@ mod tests {
     #[test]
     fn a_clean_ramp_is_its_last_read() {
         let found = mean(3.0, &[], &[], &[]);
-        let err = (400.0 + 3.0 * 503.0f64).sqrt() / 503.0 / 2.0;
+        let err = (400.0 + 3.1 * 503.0f64).sqrt() / 503.0 / 2.0;
         assert!(
             (f64::from(found.rate[0]) - 1.5).abs() < 1e-6 && (f64::from(found.err[0]) - err).abs() < 1e-7
         );
@@ -267,7 +274,7 @@ mod tests {
     fn hits_and_excluded_intervals_are_left_out() {
         let found = mean(3.0, &[(3, 900.0), (5, 4000.0)], &[], &[5]);
         // Intervals 1-2, 4 and 6: three runs.
-        let err = (3.0 * 400.0 + 3.0 * 303.0f64).sqrt() / 303.0 / 2.0;
+        let err = (3.0 * 400.0 + 3.1 * 303.0f64).sqrt() / 303.0 / 2.0;
         assert!((found.rate[0] - 1.5).abs() < 1e-5 && (f64::from(found.err[0]) - err).abs() < 1e-6);
         assert_eq!((found.samp[0], found.time[0]), (5, 303.0));
         assert_eq!(found.read_dq, [0, 0, 0, 8192, 8192, 8192, 8192]);
