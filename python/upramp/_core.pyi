@@ -102,6 +102,7 @@ def read_stats(
     cube: NDArray[np.float32],
     dq: NDArray[np.uint16] | None,
     mask: NDArray[np.bool_] | None,
+    response: NDArray[np.float32] | None,
     region: _Bounds,
     bad_dq: int,
     clip: tuple[float, float, int] | None,

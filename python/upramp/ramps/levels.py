@@ -33,6 +33,7 @@ def read_stats(
     *,
     bad_dq: int = 0xFFFF,
     mask: ArrayLike | None = None,
+    response: ArrayLike | None = None,
     region: tuple[slice, slice] | None = None,
     clip: float | tuple[float, float] | None = None,
     max_iter: int = 5,
@@ -50,6 +51,8 @@ def read_stats(
         Bits that count.
     mask : (ny, nx) array_like of bool, optional
         Pixels to leave out (True), for instance sources.
+    response : (ny, nx) array_like of float32, optional
+        Relative response that reads are divided by first; pixels without any are left out.
     region : tuple of slice, optional
         Rows and columns to use.
     clip : float or (float, float), optional
@@ -67,6 +70,7 @@ def read_stats(
     cube = as_array("cube", cube, np.float32, 3)
     flags = None if dq is None else as_array("dq", dq, np.uint16, 3, cube.shape)
     masked = None if mask is None else as_array("mask", mask, bool, 2, cube.shape[1:])
+    divisor = None if response is None else as_array("response", response, np.float32, 2, cube.shape[1:])
     limits: tuple[float, float, int] | None = None
     if clip is not None:
         lower, upper = (clip, clip) if isinstance(clip, (int, float)) else clip
@@ -74,4 +78,6 @@ def read_stats(
             raise ValueError(f"clip is {clip}, expected a positive number or a pair of them")
         limits = (float(lower), float(upper), max_iter)
     where = bounds(region, cube.shape[1:])
-    return ReadStats(*_core.read_stats(cube, flags, masked, where, bad_dq, limits, count_threads(threads)))
+    return ReadStats(
+        *_core.read_stats(cube, flags, masked, divisor, where, bad_dq, limits, count_threads(threads))
+    )

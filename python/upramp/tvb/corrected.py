@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upramp._arrays import count_threads
 from upramp.wfc3ir.exposure import Ramp
 from upramp.wfc3ir.fit import Fit, fit_ramp
 from upramp.wfc3ir.pedestal import lower_fit, lower_reads
@@ -80,6 +82,7 @@ def subtract(
     ramp: Ramp,
     rate: Callable[[int], NDArray[np.floating[Any]] | float],
     response: NDArray[np.float32] | None = None,
+    threads: int | None = None,
 ) -> NDArray[np.float32]:
     """Take a background from every read but the zeroth; reference pixels see none.
 
@@ -91,6 +94,8 @@ def subtract(
         Gives the mean rate of the background up to a read (SAMPNUM), broadcastable to the light-sensitive pixels.
     response : (ny, nx) ndarray of float32, optional
         Relative response to the sky.
+    threads : int, optional
+        Number of threads.
 
     Returns
     -------
@@ -99,7 +104,8 @@ def subtract(
     sci = np.empty_like(ramp.sci)
     sci[0] = ramp.sci[0]
     y, x = ramp.border
-    for r in range(1, ramp.nread):
+
+    def one(r: int) -> None:
         taken = np.asarray(rate(r), np.float32)
         if not ramp.is_rate:
             taken = taken * np.float32(ramp.times[r])
@@ -108,4 +114,8 @@ def subtract(
         if response is not None:
             taken = taken * response[y, x]
         np.subtract(ramp.sci[r][y, x], taken, out=sci[r][y, x])
+
+    # NumPy lets go of the interpreter while it subtracts.
+    with ThreadPoolExecutor(count_threads(threads)) as pool:
+        list(pool.map(one, range(1, ramp.nread)))
     return sci

@@ -79,7 +79,7 @@ def remove_excess(
     total = np.concatenate(([0.0], np.cumsum(excess * np.diff(ramp.times))))
     mean = total[-1] / ramp.times[-1]
     rate = np.divide(total, ramp.times, out=np.zeros(ramp.nread), where=ramp.times > 0)
-    sci = subtract(ramp, lambda r: rate[r] - mean, flat)
+    sci = subtract(ramp, lambda r: rate[r] - mean, flat, threads)
     pedestal = np.zeros(ramp.sci.shape[1:], np.float32)
     pedestal[ramp.border] = mean if flat is None else mean * flat[ramp.border]
     level = np.concatenate(([np.nan], quiet.level))

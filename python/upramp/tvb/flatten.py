@@ -82,12 +82,16 @@ def flatten_ramp(
         raise ValueError(f"{ramp.path}: NSAMP is {ramp.nread}; there is no ramp to flatten")
     where = region or ramp.border
     span = np.where(ramp.times > 0, ramp.times, 1.0)
-    signal = ramp.sci
-    if flat is not None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            signal = ramp.sci / flat
     stats = read_stats(
-        signal, ramp.dq, bad_dq=bad_dq, mask=mask, region=where, clip=clip, max_iter=max_iter, threads=threads
+        ramp.sci,
+        ramp.dq,
+        response=flat,
+        bad_dq=bad_dq,
+        mask=mask,
+        region=where,
+        clip=clip,
+        max_iter=max_iter,
+        threads=threads,
     )
     if (stats.npix[1:] == 0).any():
         read = int(np.flatnonzero(stats.npix[1:] == 0)[0]) + 1
@@ -95,7 +99,7 @@ def flatten_ramp(
     medians = stats.median / (1.0 if ramp.is_rate else span)
     removed = medians - medians[-1]
     removed[0] = 0.0
-    sci = subtract(ramp, lambda r: removed[r], flat)
+    sci = subtract(ramp, lambda r: removed[r], flat, threads)
     level = np.concatenate(
         ([np.nan], interval_levels(ramp, where, response=flat, mask=mask, bad_dq=bad_dq, threads=threads))
     )

@@ -206,7 +206,7 @@ def _take_off(
 
     total = np.concatenate((np.zeros_like(terms[:1]), np.cumsum(terms * steps[:, None], axis=0)))
     mean = total[-1] / ramp.times[-1]
-    sci = subtract(ramp, lambda r: grid.image(total[r] / ramp.times[r] - mean), flat)
+    sci = subtract(ramp, lambda r: grid.image(total[r] / ramp.times[r] - mean), flat, threads)
     pedestal = np.zeros(ramp.sci.shape[1:], np.float32)
     pedestal[ramp.border] = grid.image(mean)
     if flat is not None:

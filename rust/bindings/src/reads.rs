@@ -21,13 +21,14 @@ type Grids<'py> = (Bound<'py, PyArray2<i64>>, Vec<Bound<'py, PyArray2<f64>>>);
 
 /// Number, median, mean and standard deviation of every read's pixels in `region` (y0, y1, x0, x1).
 #[pyfunction]
-#[pyo3(signature = (cube, dq, mask, region, bad_dq, clip, threads))]
+#[pyo3(signature = (cube, dq, mask, response, region, bad_dq, clip, threads))]
 #[expect(clippy::too_many_arguments, reason = "the flat list the Python layer fills by name")]
 pub fn read_stats<'py>(
     py: Python<'py>,
     cube: PyReadonlyArray3<'py, f32>,
     dq: Option<PyReadonlyArray3<'py, u16>>,
     mask: Option<PyReadonlyArray2<'py, bool>>,
+    response: Option<PyReadonlyArray2<'py, f32>>,
     region: (usize, usize, usize, usize),
     bad_dq: u16,
     clip: Option<(f64, f64, usize)>,
@@ -36,11 +37,12 @@ pub fn read_stats<'py>(
     let cube = arrays::cube("cube", &cube)?;
     let dq = dq.as_ref().map(|dq| arrays::cube("dq", dq)).transpose()?;
     let masked = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
+    let response = response.as_ref().map(|image| image.as_slice()).transpose()?;
     let clip = clip.map(|(lower, upper, max_iter)| Clip { lower, upper, max_iter });
     let [_, ny, nx] = cube.shape();
     let found = enter(py, || {
         let region = arrays::region(region, [ny, nx])?;
-        reads::read_stats(&cube, dq.as_ref(), &Selection { region, bad_dq, masked, clip }, threads)
+        reads::read_stats(&cube, dq.as_ref(), &Selection { region, bad_dq, masked, clip, response }, threads)
     })?;
     Ok((
         arrays::vector(py, found.iter().map(|read| read.count as i64)),
@@ -76,14 +78,14 @@ pub fn cell_levels<'py>(
     let intervals = Intervals {
         weight: weight.as_slice()?,
         times: times.as_slice()?,
-        response: response.as_ref().map(|image| image.as_slice()).transpose()?,
         base: base.as_ref().map(|image| image.as_slice()).transpose()?,
     };
+    let response = response.as_ref().map(|image| image.as_slice()).transpose()?;
     let masked = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
     let [nread, ny, nx] = cube.shape();
     let found = enter(py, || {
         let region = arrays::region(region, [ny, nx])?;
-        let selection = Selection { region, bad_dq, masked, clip: None };
+        let selection = Selection { region, bad_dq, masked, clip: None, response };
         let grid = Grid { y: &rows, x: &columns };
         cells::cell_levels(&cube, &dq, &intervals, &selection, &grid, threads)
     })?;

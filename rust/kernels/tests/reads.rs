@@ -79,7 +79,7 @@ proptest! {
         let dq = Cube::new("dq", &frames.dq, frames.shape).unwrap();
         let region = Region::new(ny / 4..ny, 0..nx - nx / 5, [ny, nx]).unwrap();
         let masked = use_mask.then_some(frames.masked.as_slice());
-        let selection = Selection { region: region.clone(), bad_dq, masked, clip };
+        let selection = Selection { region: region.clone(), bad_dq, masked, clip, response: None };
         let found = read_stats(&cube, use_dq.then_some(&dq), &selection, 1).unwrap();
         prop_assert_eq!(found.len(), nread);
         for threads in [2, 7] {
@@ -108,7 +108,7 @@ proptest! {
 fn refusals_name_the_argument() {
     let cube = Cube::new("cube", &[0.0f32; 12], [3, 2, 2]).unwrap();
     let region = Region::whole([2, 2]);
-    let selection = Selection { region, bad_dq: 0, masked: None, clip: None };
+    let selection = Selection { region, bad_dq: 0, masked: None, clip: None, response: None };
     let short = Cube::new("dq", &[0u16; 4], [1, 2, 2]).unwrap();
     let said = read_stats(&cube, Some(&short), &selection, 1).unwrap_err().to_string();
     assert_eq!(said, "dq has shape [1, 2, 2], expected [3, 2, 2]");

@@ -22,8 +22,6 @@ pub struct Intervals<'a> {
     pub weight: &'a [f32],
     /// Exposure time of each read.
     pub times: &'a [f64],
-    /// Response of each pixel to the sky; none: 1.
-    pub response: Option<&'a [f32]>,
     /// Rates to take off first.
     pub base: Option<&'a [f32]>,
 }
@@ -55,67 +53,85 @@ pub fn cell_levels(
     grid: &Grid<'_>,
     threads: usize,
 ) -> Result<Vec<Vec<Level>>> {
-    let [nread, ny, nx] = cube.shape();
+    let [nread, _, nx] = cube.shape();
     check(cube, dq, intervals, selection, grid)?;
-    let region = &selection.region;
-    let work = |k: usize| {
-        let mut plane = vec![f32::NAN; ny * nx];
-        for y in region.y.clone() {
-            fill_row(cube, dq, intervals, selection, k + 1, y, &mut plane);
-        }
-        let mut chosen = Vec::new();
-        let mut levels = Vec::with_capacity((grid.y.len() - 1) * (grid.x.len() - 1));
+    let cells = grid.x.len() - 1;
+    let tallest = grid.y.windows(2).map(|y| y[1] - y[0]).max().unwrap_or(0);
+    // Room for the pixels of one row of cells.
+    let room = || {
+        let row = Row { rates: vec![0.0; nx], good: vec![false; nx] };
+        (row, grid.x.windows(2).map(|x| vec![0.0; tallest * (x[1] - x[0])]).collect::<Vec<_>>())
+    };
+    let mut found: Vec<Vec<Level>> = vec![Vec::new(); nread - 1];
+    par::for_each(found.iter_mut().enumerate(), threads, room, |(row, chosen), (k, levels)| {
         for y in grid.y.windows(2) {
-            for x in grid.x.windows(2) {
-                chosen.clear();
-                for row in y[0]..y[1] {
-                    let row = &plane[row * nx + x[0]..row * nx + x[1]];
-                    chosen.extend(row.iter().filter(|value| !value.is_nan()));
+            let mut counts = vec![0; cells];
+            for y in (y[0]..y[1]).filter(|y| selection.region.y.contains(y)) {
+                row.fill(cube, dq, intervals, selection, k + 1, y);
+                for ((x, chosen), count) in grid.x.windows(2).zip(&mut *chosen).zip(&mut counts) {
+                    let mut place = *count;
+                    for (&rate, &good) in row.rates[x[0]..x[1]].iter().zip(&row.good[x[0]..x[1]]) {
+                        // Written always, kept if the place moves on: no branch to mispredict.
+                        chosen[place] = rate;
+                        place += usize::from(good);
+                    }
+                    *count = place;
                 }
-                let median = median(&chosen).unwrap_or(f64::NAN);
-                levels.push(Level { median, count: chosen.len() });
+            }
+            for (chosen, count) in chosen.iter().zip(counts) {
+                let median = median(&chosen[..count]).unwrap_or(f64::NAN);
+                levels.push(Level { median, count });
             }
         }
-        levels
-    };
-    Ok(par::map(nread - 1, threads, work))
+    });
+    Ok(found)
 }
 
-/// Rates of the interval before read `r` in row `y`; NaN where a pixel is not good.
-fn fill_row(
-    cube: &Cube<'_, f32>,
-    dq: &Cube<'_, u16>,
-    intervals: &Intervals<'_>,
-    selection: &Selection<'_>,
-    r: usize,
-    y: usize,
-    plane: &mut [f32],
-) {
-    let nx = cube.shape()[2];
-    let Region { x, .. } = &selection.region;
-    let row = y * nx + x.start..y * nx + x.end;
-    let span = (intervals.times[r] - intervals.times[r - 1]) as f32;
-    let (after, before) = (intervals.weight[r] / span, intervals.weight[r - 1] / span);
-    let rates = &mut plane[row.clone()];
-    let (now, last) = (&cube.plane(r)[row.clone()], &cube.plane(r - 1)[row.clone()]);
-    for (rate, (now, last)) in rates.iter_mut().zip(now.iter().zip(last)) {
-        *rate = now * after - last * before;
-    }
-    if let Some(response) = intervals.response {
-        for (rate, response) in rates.iter_mut().zip(&response[row.clone()]) {
-            *rate = if *response > 0.0 { *rate / response } else { f32::NAN };
+/// One row of an interval.
+struct Row {
+    rates: Vec<f32>,
+    /// Pixels that speak for the background.
+    good: Vec<bool>,
+}
+
+impl Row {
+    /// Rates of the interval before read `r` in row `y`.
+    fn fill(
+        &mut self,
+        cube: &Cube<'_, f32>,
+        dq: &Cube<'_, u16>,
+        intervals: &Intervals<'_>,
+        selection: &Selection<'_>,
+        r: usize,
+        y: usize,
+    ) {
+        let nx = cube.shape()[2];
+        let x = &selection.region.x;
+        let at = y * nx + x.start..y * nx + x.end;
+        let span = (intervals.times[r] - intervals.times[r - 1]) as f32;
+        let (after, before) = (intervals.weight[r] / span, intervals.weight[r - 1] / span);
+        // Cells may reach beyond the region.
+        self.good.fill(false);
+        let (rates, good) = (&mut self.rates[x.clone()], &mut self.good[x.clone()]);
+        let (now, last) = (&cube.plane(r)[at.clone()], &cube.plane(r - 1)[at.clone()]);
+        for (rate, (now, last)) in rates.iter_mut().zip(now.iter().zip(last)) {
+            *rate = now * after - last * before;
         }
-    }
-    if let Some(base) = intervals.base {
-        rates.iter_mut().zip(&base[row.clone()]).for_each(|(rate, base)| *rate -= base);
-    }
-    let (now, last) = (&dq.plane(r)[row.clone()], &dq.plane(r - 1)[row.clone()]);
-    for (rate, (now, last)) in rates.iter_mut().zip(now.iter().zip(last)) {
-        *rate = if (now | last) & selection.bad_dq == 0 { *rate } else { f32::NAN };
-    }
-    if let Some(masked) = selection.masked {
-        for (rate, &masked) in rates.iter_mut().zip(&masked[row]) {
-            *rate = if masked { f32::NAN } else { *rate };
+        if let Some(response) = selection.response {
+            // Without response the rate is not a number.
+            for (rate, &response) in rates.iter_mut().zip(&response[at.clone()]) {
+                *rate /= if response > 0.0 { response } else { f32::NAN };
+            }
+        }
+        if let Some(base) = intervals.base {
+            rates.iter_mut().zip(&base[at.clone()]).for_each(|(rate, base)| *rate -= base);
+        }
+        let (now, last) = (&dq.plane(r)[at.clone()], &dq.plane(r - 1)[at.clone()]);
+        for ((good, rate), (now, last)) in good.iter_mut().zip(&*rates).zip(now.iter().zip(last)) {
+            *good = ((now | last) & selection.bad_dq == 0) & !rate.is_nan();
+        }
+        if let Some(masked) = selection.masked {
+            good.iter_mut().zip(&masked[at]).for_each(|(good, masked)| *good &= !masked);
         }
     }
 }
@@ -135,7 +151,7 @@ fn check(
     };
     sized("weight", intervals.weight.len(), vec![nread])?;
     sized("times", intervals.times.len(), vec![nread])?;
-    for (name, image) in [("response", intervals.response), ("base", intervals.base)] {
+    for (name, image) in [("response", selection.response), ("base", intervals.base)] {
         image.map_or(Ok(()), |image| sized(name, image.len(), vec![ny, nx]))?;
     }
     selection.masked.map_or(Ok(()), |masked| sized("mask", masked.len(), vec![ny, nx]))?;
@@ -181,8 +197,8 @@ mod tests {
         cell_levels(
             &Cube::new("cube", &data, SHAPE).unwrap(),
             &Cube::new("dq", &flags, SHAPE).unwrap(),
-            &Intervals { weight: &[0.0, 4.0, 14.0], times: &times, response: Some(&response), base },
-            &Selection { region, bad_dq: 4, masked, clip: None },
+            &Intervals { weight: &[0.0, 4.0, 14.0], times: &times, base },
+            &Selection { region, bad_dq: 4, masked, clip: None, response: Some(&response) },
             grid,
             threads,
         )

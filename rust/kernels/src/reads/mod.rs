@@ -21,6 +21,8 @@ pub struct Selection<'a> {
     pub masked: Option<&'a [bool]>,
     /// Clip outliers.
     pub clip: Option<Clip>,
+    /// Divide each pixel by its response first; without any it is left out. Whole frame.
+    pub response: Option<&'a [f32]>,
 }
 
 /// Median, mean and standard deviation of every read.
@@ -38,6 +40,11 @@ pub fn read_stats(
         && masked.len() != ny * nx
     {
         return Err(Error::Shape { name: "mask", got: vec![masked.len()], expected: vec![ny, nx] });
+    }
+    if let Some(response) = selection.response
+        && response.len() != ny * nx
+    {
+        return Err(Error::Shape { name: "response", got: vec![response.len()], expected: vec![ny, nx] });
     }
     let region = Region::new(selection.region.y.clone(), selection.region.x.clone(), [ny, nx])?;
     let mut found = vec![None; nread];
@@ -74,10 +81,19 @@ fn choose(
                 *good &= !masked;
             }
         }
-        for (&value, &good) in plane[row].iter().zip(&good) {
+        let mut keep = |value: f32, good: bool| {
             // Written always, kept if the place moves on: no branch to mispredict.
             chosen[count] = value;
             count += usize::from(good);
+        };
+        match selection.response {
+            None => plane[row].iter().zip(&good).for_each(|(&value, &good)| keep(value, good)),
+            Some(response) => {
+                let values = plane[row.clone()].iter().zip(&response[row]);
+                values.zip(&good).for_each(|((value, &response), &good)| {
+                    keep(value / response, good & (response > 0.0));
+                });
+            }
         }
     }
     chosen.truncate(count);
@@ -95,7 +111,7 @@ mod tests {
         let dq = Cube::new("dq", &flags, [1, 4, 4]).unwrap();
         let masked: Vec<bool> = (0..16).map(|i| i == 6).collect();
         let region = Region::new(1..3, 1..3, [4, 4]).unwrap();
-        let selection = Selection { region, bad_dq: 4, masked: Some(&masked), clip: None };
+        let selection = Selection { region, bad_dq: 4, masked: Some(&masked), clip: None, response: None };
         let found = read_stats(&cube, Some(&dq), &selection, 2).unwrap();
         assert_eq!((found[0].count, found[0].median), (2, 9.5));
     }
