@@ -23,7 +23,7 @@ from upramp.tvb.noise import measure_noise
 from upramp.tvb.reads_file import read_flags, write_flags
 from upramp.tvb.reference_level import reference_level
 from upramp.tvb.satellite import find_localised
-from upramp.tvb.sources import bad_pixels, pixel_pattern, source_mask
+from upramp.tvb.sources import bad_pixels, box_sum, pixel_pattern, source_mask
 from upramp.wfc3ir.exposure import read_ramp
 
 FIELD = np.s_[5:-5, 5:-5]
@@ -73,6 +73,14 @@ def test_the_pattern_is_what_pixels_have_of_their_own(limb):
     assert abs(np.median(off)) < 0.01
     assert 1.4826 * np.median(np.abs(off)) < 0.12
     assert np.isnan(pixel_pattern(ramp)[0]).all()
+
+
+@pytest.mark.parametrize("half", [0, 1, 3, 9])
+def test_box_sums_are_plain_sums(half):
+    image = np.random.default_rng(1).integers(0, 9, (7, 12)).astype(np.float32)
+    padded = np.pad(image, half)
+    plain = np.lib.stride_tricks.sliding_window_view(padded, (2 * half + 1,) * 2).sum(axis=(2, 3))
+    np.testing.assert_array_equal(box_sum(image, half), plain)
 
 
 def test_source_mask_refuses_a_threshold_that_is_not_positive(calm):
