@@ -32,6 +32,8 @@ SUMMARY = (
     *("quiet", "quiet_error", "low", "high", "range", "max_ratio"),
 )
 """What :attr:`ReadFlags.summary` takes over."""
+DARK_FLOOR = 0.1
+"""e-/s: the least `floor` before the dark current has been subtracted, which is not the same in all reads."""
 MEAN_GAIN = 2.35
 """e-/DN, where a RAW header does not tell (the mean of the four amplifiers, WFC3 Data Handbook)."""
 
@@ -173,7 +175,7 @@ def flag_reads(
         Jitter file (``_jit.fits``) of the exposure: adds columns of the limb angle and the Earth's shadow.
     floor : float, optional
         Excess, e-/s, below which a read is used even if the excess is significant. 0 flags all that is
-        significant: the level of a million pixels is known to a few 1e-4 e-/s.
+        significant: the level of a million pixels is known to a few 1e-4 e-/s. Before DARKCORR it is 0.1 at least.
     thresholds : Thresholds, optional
         Significance from which a read is disturbed.
     mask : (ny, nx) ndarray of bool, optional
@@ -230,6 +232,8 @@ def flag_reads(
         SIDES,
         trails.found,
     )
+    if str(ramp.primary.get("DARKCORR", "")).strip() != "COMPLETE":
+        floor = max(floor, DARK_FLOOR)
     disturbed = (whole.disturbed & (whole.rate > floor)) | (sides.disturbed & (sides.rate > floor))
     known = np.isfinite(levels.mean["full"])
     use = known & ~disturbed & ~trails.found
