@@ -146,6 +146,23 @@ def test_files_of_calwf3(shared, case, kind, verdict, reads, advice):
         np.testing.assert_allclose(measured, added[2:] - added[2:].min(), rtol=0.06, atol=0.2)
 
 
+@pytest.mark.parametrize("name", ["ibh726meq", "ibh726miq"])
+def test_spatial_scans_are_left_alone(shared, name):
+    ramp = read_ramp(shared / f"data/wfc3ir/{name}_ima.fits.gz")
+    for scan in ("D", "N"):  # by the header, or by what the reads show
+        ramp.primary["SCAN_TYP"] = scan
+        flags = flag_reads(ramp)
+        assert (flags.verdict, flags.advice, flags.flagged) == ("unknown", "none", [])
+        assert "sources move" in flags.reason
+
+
+@pytest.mark.parametrize("name", ["ibxy01z8q", "ibxy07p9q"])
+def test_real_quiet_exposures(shared, name):
+    flags = flag_reads(shared / f"data/wfc3ir/{name}_ima.fits.gz")
+    assert (flags.verdict, flags.flagged) == ("none", [])
+    assert flags.noise.ratio == pytest.approx(1.0, abs=0.5)
+
+
 def test_flagged_input_reads_are_no_pixels(shared):
     flags = flag_reads(golden(shared, "s64_badread_4"))
     assert flags.flagged == [1, 2, 3, 4, 5, 6]

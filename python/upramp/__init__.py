@@ -17,6 +17,7 @@ from upramp.tvb.flag import ReadFlags, flag_reads
 from upramp.tvb.flatten import Flattened, flatten_ramp
 from upramp.tvb.levels import IntervalStats, LeftRight, interval_stats, lr_medians, read_stats
 from upramp.tvb.reads_file import read_flags, write_flags
+from upramp.tvb.sources import source_mask
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.files import Outcome, calibrate_file
 from upramp.wfc3ir.fit import Fit, fit_ramp
@@ -55,6 +56,7 @@ __all__ = [
     "read_ramp",
     "read_stats",
     "sample_table",
+    "source_mask",
     "write_flags",
     "write_flt",
     "write_ima",

@@ -16,12 +16,13 @@ from upramp.tvb.levels import IntervalStats, interval_stats
 from upramp.tvb.noise import SkyNoise, sky_noise
 from upramp.tvb.quiet import Excess, Thresholds, find_excess
 from upramp.tvb.reference_level import reference_level
-from upramp.tvb.satellite import find_localised
+from upramp.tvb.satellite import Localised, find_localised
 from upramp.tvb.sources import bad_pixels, pixel_pattern, source_mask
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 
 if TYPE_CHECKING:
     from astropy.table import Table
+    from matplotlib.figure import Figure
 
 __all__ = ["ReadFlags", "flag_reads"]
 
@@ -117,6 +118,12 @@ class ReadFlags:
             if isinstance(value, float) and not np.isfinite(value):
                 record[name] = None
         return record | {"noise_of": self.noise.of, "reads": self.flagged, "file": self.path}
+
+    def plot(self) -> Figure:
+        """Draw the levels; see :func:`upramp.tvb.report.plot_flags`."""
+        from upramp.tvb.report import plot_flags
+
+        return plot_flags(self)
 
     def __str__(self) -> str:
         """One line, as ``upramp flag`` prints it."""
@@ -236,6 +243,9 @@ def flag_reads(
         floor = max(floor, DARK_FLOOR)
     disturbed = (whole.disturbed & (whole.rate > floor)) | (sides.disturbed & (sides.rate > floor))
     known = np.isfinite(levels.mean["full"])
+    moving = _moves(ramp, trails)
+    if moving:
+        trails, disturbed = trails._replace(found=np.zeros_like(known)), np.zeros_like(known)
     use = known & ~disturbed & ~trails.found
     excess = {side: _above(levels.mean[side], levels.error[side], use) for side in ("left", "right")}
     ratios = _ratios(levels.median)
@@ -259,13 +269,23 @@ def flag_reads(
     ]
     filter_name = str(ramp.primary.get("FILTER", "")).strip().upper()
     quiet = _quiet_median(levels, use, whole)
-    if known.any():
+    if moving:
+        verdict = Verdict(
+            "unknown", "none", "sources move from read to read; the level says little of the sky"
+        )
+    elif known.any():
         verdict = judge(causes, whole.rate, quiet, dt, use, filter_name, limits)
     else:
         verdict = Verdict("unknown", "none", "no pixel is left to measure the background: all are flagged")
     return _report(
         ramp, verdict, levels, whole, sides, ratios, trails.npix, causes, use, quiet, sources, jitter
     )
+
+
+def _moves(ramp: Ramp, trails: Localised) -> bool:
+    """Whether the sources move (a spatial scan, or lost guiding): then most intervals hold light of their own."""
+    scan = str(ramp.primary.get("SCAN_TYP", "N")).strip().upper()
+    return scan not in ("N", "") or bool(trails.found.size > 2 and 2 * trails.found.sum() > trails.found.size)
 
 
 @dataclass(frozen=True, slots=True)
