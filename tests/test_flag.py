@@ -296,6 +296,23 @@ def test_verdicts(causes, rise, band, word, advice):
     assert verdict.reason
 
 
+def test_a_floor_is_suggested_where_it_would_save_the_exposure():
+    causes = ["scattered", "scattered", "faint", "faint", "faint", ""]
+    excess = np.array([2.0, 0.5, 0.05, 0.03, 0.02, 0.0])
+    use = np.array([not cause for cause in causes])
+    verdict = judge(causes, excess, 0.5, np.full(6, 100.0), use, "F140W", Limits())
+    assert verdict.advice == "column"
+    assert "--floor 0.1 lets faint light pass" in verdict.reason
+
+
+def test_the_range_of_rates_ignores_reads_lost_in_noise():
+    # The first interval lasts 0.28 s: its level is known to 0.3 e-/s.
+    flags = flag_reads(ramp_of(simulate(Exposure(size=256, seed=1), Scene(earth_limb=4.0))))
+    truth = 0.8 + 4.0 * np.exp(-0.5 / 0.28)
+    assert flags.high == pytest.approx(truth, rel=0.2)
+    assert 1 in flags.flagged
+
+
 def test_ranges():
     assert ranges([9, 10, 11, 13]) == "9-11,13"
     assert ranges([]) == ""

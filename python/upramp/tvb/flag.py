@@ -434,7 +434,10 @@ def _report(
             table[name].unit = unit
     sure = levels.error["right"] < 0.05 * np.abs(median["right"])
     sure &= np.isfinite(ratios)
-    disturbed = ~use & np.isfinite(median["full"])
+    # A short read, flagged for its neighbours, may be anywhere.
+    known = np.isfinite(levels.median_error)
+    certain = levels.median_error < 5 * np.median(levels.median_error[known]) if known.any() else known
+    disturbed = ~use & np.isfinite(median["full"]) & certain
     rates = np.append(median["full"][disturbed], quiet)
     return ReadFlags(
         rootname=str(ramp.primary.get("ROOTNAME", ramp.path.name.split("_")[0])).strip().lower(),
