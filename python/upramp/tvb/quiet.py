@@ -202,7 +202,12 @@ def _limits(disturbed: NDArray[np.bool_], thresholds: Thresholds) -> NDArray[np.
     beside = np.zeros(disturbed.shape, int)
     beside[1:] += disturbed[:-1]
     beside[:-1] += disturbed[1:]
-    return np.choose(beside, thresholds)
+    limits: NDArray[np.float64] = np.choose(beside, thresholds)
+    # The first and the last have one neighbour: if it is disturbed, what lies beyond may be too or not.
+    for end, neighbour in ((0, 1), (-1, -2)) if len(disturbed) > 1 else ():
+        if disturbed[neighbour]:
+            limits[end] = 0.5 * (thresholds.beside + thresholds.between)
+    return limits
 
 
 def _odd_one(

@@ -52,12 +52,14 @@ def box_sum(image: NDArray[np.float32], half: int) -> NDArray[np.float32]:
     half : int
         Half the size of the box.
     """
+    # Shifted adds: for boxes of a few pixels several times faster than cumulative sums, and nothing cancels.
     for axis in (0, 1):
-        pad = [(half + 1, half) if a == axis else (0, 0) for a in (0, 1)]
-        total = np.cumsum(np.pad(image, pad), axis=axis, dtype=np.float64)
-        end, start = ([slice(None)] * 2 for _ in range(2))
-        end[axis], start[axis] = slice(2 * half + 1, None), slice(None, -2 * half - 1)
-        image = (total[tuple(end)] - total[tuple(start)]).astype(np.float32)
+        total = image.copy()
+        out, source = np.moveaxis(total, axis, 0), np.moveaxis(image, axis, 0)
+        for shift in range(1, min(half, len(source) - 1) + 1):
+            out[shift:] += source[:-shift]
+            out[:-shift] += source[shift:]
+        image = total
     return image
 
 
