@@ -41,6 +41,7 @@ class Case:
     size: int
     helium: float = 0.0
     """Airglow at the end of the exposure, e-/s; flattened before the fit."""
+    nsamp: int = 16
 
     @property
     def label(self) -> str:
@@ -93,7 +94,9 @@ def compare_fits(case: Case, seed: int = 1) -> dict[str, Quality]:
     seed : int, optional
         Seed of the random numbers.
     """
-    exposure = Exposure(size=case.size, samp_seq=case.samp_seq, seed=seed, flat_fielded=False)
+    exposure = Exposure(
+        size=case.size, samp_seq=case.samp_seq, nsamp=case.nsamp, seed=seed, flat_fielded=False
+    )
     # Hits per second in the full frame that strike the wanted fraction of the pixels.
     hits = STRUCK * 1014**2 / (PIXELS_PER_HIT * float(exposure.times[-1]))
     scene = Scene(sky=case.sky, n_sources=0, cosmic_rays=hits, helium=case.helium)

@@ -111,6 +111,8 @@ def fit_differences(
         excluded=out,
         scale=scale,
         sigma=params.crsigma,
+        # Three differences, of which two agree, tell of a hit in the third: better than to keep it in.
+        fewest=2,
         region=ramp.border,
         details=False,
         flags=True,
