@@ -364,6 +364,43 @@ def test_bad_arguments_are_named(change: dict[str, Any], error: type[Exception],
         fit_gls(**arguments)
 
 
+def test_whatever_comes_in_each_ramp_has_an_answer_or_says_that_it_has_none() -> None:
+    """A hundred thousand ramps with values that nobody should have, up to 110 samples."""
+    rng = np.random.default_rng(0)
+    samples = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-38, 0, 1e6, -1e6], np.float32)
+    extremes = np.array([np.nan, np.inf, -1, 0, 1e-30, 1e18], np.float32)
+    flags = np.array([1, 256, 65535], np.uint16)
+    count = 0
+    while count < 100_000:
+        nread = 110 if count == 0 else int(rng.integers(2, 12))
+        shape = (nread, int(rng.integers(1, 9)), int(rng.integers(1, 150)))
+        image = shape[1:]
+        counts = np.cumsum(rng.poisson(10 ** rng.uniform(-1, 5), shape), axis=0).astype(np.float32)
+        cube = np.where(rng.random(shape) < 0.1, rng.choice(samples, shape), counts)
+        clock = np.cumsum(rng.uniform(1e-3, 100, nread))
+        times = [t + np.linspace(0, 5e-4, int(rng.integers(1, 5))) for t in clock]
+        gain, noise, dark = (
+            np.where(rng.random(image) < 0.1, rng.choice(extremes, image), usual)
+            for usual in (2.0, 10.0, 0.1)
+        )
+        fit = fit_gls(
+            cube,
+            times,
+            noise,
+            gain=gain,
+            dark=dark,
+            dq=rng.choice(flags, shape) * (rng.random(shape) < 0.1).astype(np.uint16),
+            untouched=cube + rng.normal(0, 100, shape).astype(np.float32) if rng.random() < 0.3 else None,
+            fewest=int(rng.integers(2, 4)),
+        )
+        assert fit.dof is not None
+        none = fit.dof < 0
+        for plane in (fit.rate, fit.err):
+            assert np.array_equal(np.isnan(plane), none)
+        assert (fit.err[~none] >= 0).all()
+        count += none.size
+
+
 def test_flags_by_default_and_by_rule() -> None:
     cube, times = ramps_of(np.random.default_rng(4), (6, 1, 1)), np.arange(6) * 10.0
     dq = np.zeros(cube.shape, np.uint16)

@@ -118,7 +118,7 @@ impl Plain {
             (read + photons) / self.dt[i].powi(2)
         } else if i.abs_diff(j) == 1 {
             let m = i.max(j);
-            let photons = 0.5 * (charge(i) + charge(j)) * (self.mean[m] - self.variance[m]);
+            let photons = charge(i).min(charge(j)) * (self.mean[m] - self.variance[m]);
             (photons - self.noise2 / self.count[m]) / (self.dt[i] * self.dt[j])
         } else {
             0.0
