@@ -45,6 +45,37 @@ def out(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("keyword", "name", "column"),
+    [
+        ("OSCNTAB", "sim_osc.fits", "BIASSECTA1"),
+        ("CCDTAB", "sim_ccd.fits", "ATODGNB"),
+        ("IMPHTTAB", "sim_imp.fits", "OBSMODE"),
+    ],
+)
+def test_a_table_without_a_column_is_named(
+    raw: Path, refs: Path, out: Path, capsys: pytest.CaptureFixture[str], keyword: str, name: str, column: str
+) -> None:
+    with fits.open(refs / name, mode="update") as hdus:
+        hdus[1].columns.del_col(column)
+        hdus[1] = fits.BinTableHDU(hdus[1].data, hdus[1].header)
+    assert main(["cal", str(raw), "--refs", str(refs), "-o", str(out)]) == 4
+    assert f"{refs / name}: lacks '{column}' ({keyword} of {raw})" in capsys.readouterr().err
+    assert list(out.iterdir()) == []
+
+
+def test_a_table_with_words_for_numbers_is_named(
+    raw: Path, refs: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with fits.open(refs / "sim_ccd.fits", mode="update") as hdus:
+        words = fits.Column("ATODGNA", "8A", array=["unknown"] * len(hdus[1].data))
+        rest = [column for column in hdus[1].columns if column.name != "ATODGNA"]
+        hdus[1] = fits.BinTableHDU.from_columns([*rest, words])
+    assert main(["cal", str(raw), "--refs", str(refs), "-o", str(out)]) == 4
+    told = capsys.readouterr().err
+    assert f"{refs / 'sim_ccd.fits'}: could not convert string to float: 'unknown' (CCDTAB of {raw})" in told
+
+
 def test_all_that_is_wrong_is_told_at_once(
     raw: Path, refs: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,16 +242,17 @@ def test_a_raw_can_be_fixed_at_once(shared: Path, refs: Path, out: Path) -> None
 def test_references_are_read_once_for_a_batch(
     raw: Path, refs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from upramp.wfc3ir import reference_files
+    from upramp.wfc3ir import flat, reference_files
 
     read: list[str] = []
-    images = reference_files._read_images
+    images = reference_files.read_images
 
     def counted(path: Path) -> reference_files.ImageFile:
         read.append(path.name)
         return images(path)
 
-    monkeypatch.setattr(reference_files, "_read_images", counted)
+    for module in (reference_files, flat):
+        monkeypatch.setattr(module, "read_images", counted)
     copies = [raw, *(raw.with_name(f"isim01a{letter}q_raw.fits") for letter in "bcdef")]
     for copy in copies[1:]:
         shutil.copy(raw, copy)
@@ -228,6 +260,7 @@ def test_references_are_read_once_for_a_batch(
         main(["cal", *map(str, copies), "--refs", str(refs), "-o", str(out), "--jobs", "3", "--quiet"]) == 0
     )
     assert sorted(read) == sorted(set(read))
+    assert len(read) == 4
     flts = [fits.getdata(path) for path in sorted(out.glob("*_flt.fits"))]
     assert len(flts) == 6
     assert all(np.array_equal(flt, flts[0]) for flt in flts)
@@ -348,7 +381,7 @@ def test_the_answer_does_not_depend_on_threads(
 
 def test_a_dark_of_any_sequence_is_interpolated(raw: Path, refs: Path, out: Path) -> None:
     """SAMP_SEQ = NONE: darks that match are taken as they are, others lie between two, or are scaled."""
-    from upramp.wfc3ir.reference_files import load_dark, load_images
+    from upramp.wfc3ir.reference_files import load, load_dark, read_images
 
     nominal = upramp.calibrate_file(raw, out, refs=Refs(refs))
     dark = refs / "sim_spars25_sq64sub_drk.fits"
@@ -356,7 +389,7 @@ def test_a_dark_of_any_sequence_is_interpolated(raw: Path, refs: Path, out: Path
         fits.setval(path, "SAMP_SEQ", value="NONE")
     same = upramp.calibrate_file(raw, out, refs=Refs(refs), names=(out / "n_ima.fits", out / "n_flt.fits"))
     assert np.array_equal(fits.getdata(nominal.flt), fits.getdata(same.flt))
-    ramp, images = upramp.read_ramp(raw), load_images(Refs(refs), dark)
+    ramp, images = upramp.read_ramp(raw), load(Refs(refs), dark, read_images)
     times = np.array([images.primary[f"EXPOS_{i}"] for i in range(16, 0, -1)])
     asked = times.copy()
     asked[1:] += 5.0

@@ -11,6 +11,7 @@ from astropy.io import fits
 
 import upramp
 from planes import differences
+from upramp.io import FitsReader
 from upramp.simulate import Exposure, Simulation, simulate
 
 
@@ -32,6 +33,15 @@ def test_any_nsamp_and_subarray_survives_a_round_trip(tmp_path: Path, nsamp: int
     source = simulate(Exposure(nsamp=nsamp, size=size, samp_seq="STEP50")).write(tmp_path)["ima"]
     upramp.write_ima(tmp_path / "copy.fits", upramp.read_ramp(source))
     assert differences(tmp_path / "copy.fits", source) == {}
+
+
+@pytest.mark.parametrize("piece", [2880, 4096, 1 << 20])
+def test_pieces_of_any_size_make_the_same_file(
+    ima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr("upramp.io.writer.PIECE", piece)
+    upramp.write_ima(tmp_path / "copy.fits", upramp.read_ramp(ima))
+    assert differences(tmp_path / "copy.fits", ima) == {}
 
 
 @pytest.mark.parametrize("size", [512, 1014])
@@ -127,3 +137,35 @@ def test_changed_constants_are_written_to_the_last_bit(ima: Path, tmp_path: Path
     again = upramp.read_ramp(tmp_path / "x_ima.fits")
     assert again.time[3] == time[3]
     assert again.headers["TIME", 13]["NAXIS"] == 0
+
+
+@pytest.mark.parametrize("packing", ["", "gz", "fz"])
+def test_planes_outlive_their_file_however_it_is_packed(ima: Path, tmp_path: Path, packing: str) -> None:
+    name = tmp_path / f"x_ima.fits.{packing}".rstrip(".")
+    with fits.open(ima) as hdus:
+        sci, dq = hdus["SCI", 2].data.astype(np.float32), hdus["DQ", 2].data.astype(np.uint16)
+        where = hdus.index_of(("SCI", 2)), hdus.index_of(("DQ", 2))
+        if packing == "fz":
+            packed = [
+                unit
+                if unit.data is None
+                else fits.CompImageHDU(unit.data, unit.header, compression_type="GZIP_2", quantize_level=0)
+                for unit in hdus[1:]
+            ]
+            fits.HDUList([hdus[0], *packed]).writeto(name)
+    if packing != "fz":
+        name.write_bytes(gzip.compress(ima.read_bytes()) if packing else ima.read_bytes())
+    with FitsReader(name) as reader:
+        found = [
+            reader.plane(index, dtype) for index, dtype in zip(where, (np.float32, np.uint16), strict=True)
+        ]
+        # Another type than the file's has to be made.
+        wider = reader.plane(where[0], np.float64)
+    name.unlink()
+    for got, expected in ((found[0], sci), (found[1], dq), (wider, sci.astype(np.float64))):
+        assert got.dtype.newbyteorder("=") == expected.dtype
+        assert np.array_equal(got, expected)
+        with pytest.raises(ValueError, match="read-only"):
+            got[0, 0] = 1
+    # Only what lies in the file just so is left in its byte order.
+    assert [plane.dtype.isnative for plane in (*found, wider)] == [packing == "fz", packing == "fz", True]

@@ -211,3 +211,23 @@ def test_every_parameter_matters(ima: Path) -> None:
 )
 def test_reads_as_text_numbers_or_mask(reads: Any, expected: list[int]) -> None:
     assert parse_reads(reads, 16).nonzero()[0].tolist() == expected
+
+
+def test_what_falls_into_a_gap_stays_out(ima: Path) -> None:
+    ramp = upramp.read_ramp(ima)
+    disturbed = ramp.with_(sci=ramp.sci.copy())
+    # A constant amount of light between reads 6 and 7, in every read from 7 on.
+    disturbed.sci[7:] += (40.0 / ramp.times[7:])[:, None, None].astype(np.float32)
+    for options in ({"exclude": [7]}, {"breaks": [7]}):
+        clean = upramp.fit_ramp(ramp, untouched=ramp, **options)
+        spoilt = upramp.fit_ramp(disturbed, untouched=ramp, **options)
+        good = (clean.dq == 0) & (spoilt.dq == 0) & (clean.samp == spoilt.samp)
+        assert good.mean() > 0.9
+        np.testing.assert_allclose(spoilt.rate[good], clean.rate[good], atol=0.02 * np.median(clean.err))
+    # Read 7 is used as the start of what follows, or not at all: then the time up to read 8 is lost too.
+    steps = np.diff(ramp.times)
+    assert upramp.fit_ramp(ramp, breaks=[7]).exptime == pytest.approx(ramp.times[-1] - steps[6])
+    left_out = upramp.fit_ramp(ramp, exclude=[7])
+    assert left_out.exptime == pytest.approx(ramp.times[-1] - steps[6] - steps[7])
+    assert np.median(left_out.time) == pytest.approx(left_out.exptime, rel=1e-6)
+    assert np.median(left_out.samp) == ramp.nread - 1

@@ -139,6 +139,17 @@ def test_bytes_are_swapped_in_place() -> None:
         _core.swap_big_endian(np.zeros(3))
 
 
+def test_bytes_are_swapped_on_the_way_to_a_copy() -> None:
+    for dtype in (np.uint16, np.uint32):
+        words, copy = np.arange(1000, dtype=dtype), np.zeros(1000, dtype)
+        _core.copy_swapped(words, copy)
+        assert copy.tobytes() == words.astype(words.dtype.newbyteorder(">")).tobytes()
+        with pytest.raises(ValueError, match=r"into has shape \[999\], expected \[1000\]"):
+            _core.copy_swapped(words, copy[:999])
+    with pytest.raises(TypeError, match="uint16 or uint32"):
+        _core.copy_swapped(np.zeros(3), np.zeros(3))
+
+
 def test_import_is_light() -> None:
     code = (
         "import sys, upramp\n"

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -5,12 +6,15 @@ from numpy.typing import NDArray
 
 __all__ = [
     "__version__",
+    "average_intervals",
     "calibrate_reads",
+    "cell_levels",
+    "copy_swapped",
     "divide_flat",
     "fit_crcorr",
     "fit_gls",
-    "good_mean",
     "good_pixels",
+    "interval_stats",
     "read_stats",
     "reference_levels",
     "swap_big_endian",
@@ -53,6 +57,7 @@ class _DqRule(Protocol):
     @property
     def hidden(self) -> int: ...
 
+def copy_swapped(words: NDArray[Any], into: NDArray[Any]) -> None: ...
 def swap_big_endian(words: NDArray[Any]) -> None: ...
 def calibrate_reads(
     sci: NDArray[np.float32],
@@ -71,7 +76,7 @@ def calibrate_reads(
     darks: Any,
     times: tuple[float, list[NDArray[np.float32]]] | None,
     threads: int,
-) -> None: ...
+) -> list[float]: ...
 def reference_levels(
     sci: NDArray[np.float32], region: _Bounds, columns: list[list[int]], threads: int
 ) -> list[float]: ...
@@ -79,7 +84,7 @@ def divide_flat(
     sci: NDArray[np.float32],
     err: NDArray[np.float32],
     dq: NDArray[np.uint16],
-    flat: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint16]],
+    flat: Any,
     at: tuple[int, int],
     gain: float,
     region: _Bounds,
@@ -93,7 +98,6 @@ def good_pixels(
     region: _Bounds,
     threads: int,
 ) -> list[tuple[int, _Summary, _Summary, _Summary]]: ...
-def good_mean(sci: NDArray[np.float32], dq: NDArray[np.uint16], flags: int, region: _Bounds) -> float: ...
 def read_stats(
     cube: NDArray[np.float32],
     dq: NDArray[np.uint16] | None,
@@ -103,6 +107,51 @@ def read_stats(
     clip: tuple[float, float, int] | None,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def cell_levels(
+    cube: NDArray[np.float32],
+    dq: NDArray[np.uint16],
+    weight: NDArray[np.float32],
+    times: NDArray[np.float64],
+    response: NDArray[np.float32] | None,
+    base: NDArray[np.float32] | None,
+    mask: NDArray[np.bool_] | None,
+    region: _Bounds,
+    bad_dq: int,
+    rows: list[int],
+    columns: list[int],
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+def average_intervals(
+    sci: NDArray[np.float32],
+    dq: NDArray[np.uint16],
+    weight: NDArray[np.float32],
+    times: NDArray[np.float64],
+    electrons: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    excluded: NDArray[np.bool_],
+    sigma: float,
+    bad_dq: int,
+    region: _Bounds,
+    threads: int,
+) -> tuple[
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.uint16],
+    NDArray[np.int16],
+    NDArray[np.float32],
+    NDArray[np.uint16],
+]: ...
+def interval_stats(
+    cube: NDArray[np.float32],
+    dq: NDArray[np.uint16] | None,
+    mask: NDArray[np.bool_] | None,
+    pattern: NDArray[np.float32] | None,
+    differences: Sequence[tuple[int, float, int, float]],
+    regions: list[_Bounds],
+    bad_dq: int,
+    clip: tuple[float, int] | None,
+    threads: int,
+) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]: ...
 def fit_crcorr(
     sci: NDArray[np.float32],
     err: NDArray[np.float32],
@@ -110,6 +159,7 @@ def fit_crcorr(
     times: NDArray[np.float32],
     time_cube: NDArray[np.float32] | None,
     excluded: NDArray[np.bool_],
+    breaks: NDArray[np.bool_],
     to_dn: NDArray[np.float32] | None,
     region: _Bounds,
     params: _CrcorrParams,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ __all__ = [
     "Planes",
     "calibrate_reads",
     "divide_flat",
-    "good_mean",
     "good_pixels",
     "reference_levels",
 ]
@@ -29,7 +28,7 @@ GoodPixels = tuple[int, Summary, Summary, Summary]
 
 
 class Planes(NamedTuple):
-    """A reference image."""
+    """A reference image; its arrays may be big-endian, as they lie in a file."""
 
     sci: NDArray[np.float32]
     """Values, (ny, nx)."""
@@ -40,7 +39,7 @@ class Planes(NamedTuple):
 
 
 class Linearity(NamedTuple):
-    """The detector's departure from a linear response."""
+    """The detector's departure from a linear response; its arrays may be big-endian, as they lie in a file."""
 
     coefs: tuple[NDArray[np.float32], ...]
     """Coefficients c_0 onwards of the correction 1 + sum_k c_k sci^k, each (ny, nx)."""
@@ -71,9 +70,10 @@ def calibrate_reads(
     linearize: bool = False,
     darks: Sequence[Planes] | None = None,
     darks_at: tuple[int, int] = (0, 0),
+    darks_bad: int = 0,
     times: tuple[float, Sequence[NDArray[np.float32]]] | None = None,
     threads: int | None = None,
-) -> None:
+) -> list[float]:
     r"""Take raw reads through the detector steps up to the ramp fit, in place.
 
     Parameters
@@ -107,13 +107,20 @@ def calibrate_reads(
         Dark of every read, DN (DARKCORR).
     darks_at : (int, int), optional
         Row and column of the darks on which the first light-sensitive pixel falls.
+    darks_bad : int, optional
+        DQ bits of a dark that keep a pixel out of its mean.
     times : (float, sequence of ndarray), optional
         Exposure time of the zeroth read, and those of every read, (1,) or (ny * nx,), seconds: divide by them
         (UNITCORR).
     threads : int, optional
         Number of threads; default the cores this process may use. The result does not depend on it.
+
+    Returns
+    -------
+    means : list of float
+        Mean of the light-sensitive part of the dark of every read, DN, 0 if no pixel is good; empty without darks.
     """
-    _core.calibrate_reads(
+    return _core.calibrate_reads(
         sci,
         err,
         dq,
@@ -124,12 +131,30 @@ def calibrate_reads(
         zero_offset=zero_offset,
         noise=[False] * len(sci) if noise is None else list(noise),
         amps=amps or ([1.0] * 4, [0.0] * 4, (0, 0)),
-        linearity=None if linearity is None else (list(linearity.coefs), *linearity[1:], linearity_at),
+        linearity=None
+        if linearity is None
+        else (
+            [_stored(coef) for coef in linearity.coefs],
+            _stored(linearity.node),
+            _stored(linearity.dq),
+            _stored(linearity.zsci),
+            _stored(linearity.zerr),
+            linearity_at,
+        ),
         linearize=linearize,
-        darks=None if darks is None else ([tuple(dark) for dark in darks], darks_at),
+        darks=None if darks is None else ([_planes(dark) for dark in darks], darks_at, darks_bad),
         times=None if times is None else (times[0], list(times[1])),
         threads=count_threads(threads),
     )
+
+
+def _stored(image: NDArray[Any]) -> NDArray[Any]:
+    """Numbers as they are; those of another byte order as bytes, which the kernel knows to be big-endian."""
+    return image if image.dtype.isnative else image.view(np.uint8)
+
+
+def _planes(image: Planes) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    return _stored(image.sci), _stored(image.err), _stored(image.dq)
 
 
 def reference_levels(
@@ -191,7 +216,7 @@ def divide_flat(
     threads : int, optional
         Number of threads.
     """
-    _core.divide_flat(sci, err, dq, (flat.sci, flat.err, flat.dq), at, gain, region, count_threads(threads))
+    _core.divide_flat(sci, err, dq, _planes(flat), at, gain, region, count_threads(threads))
 
 
 def good_pixels(
@@ -224,24 +249,3 @@ def good_pixels(
         For every read the number of pixels that qualify, then mean, minimum and maximum of SCI, ERR and SCI/ERR.
     """
     return _core.good_pixels(sci, err, dq, flags, region, count_threads(threads))
-
-
-def good_mean(sci: NDArray[np.float32], dq: NDArray[np.uint16], flags: int, region: Bounds) -> float:
-    """Mean of the pixels of a region without any of `flags`; 0 if there are none.
-
-    Parameters
-    ----------
-    sci : (ny, nx) ndarray of float32
-        Values.
-    dq : (ny, nx) ndarray of uint16
-        DQ bits.
-    flags : int
-        Bits that exclude a pixel.
-    region : tuple of int
-        ``(y0, y1, x0, x1)`` to look at.
-
-    Returns
-    -------
-    float
-    """
-    return _core.good_mean(sci, dq, flags, region)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 from collections.abc import Sequence
@@ -13,11 +14,12 @@ from upramp.exceptions import UprampError
 
 __all__ = ["main"]
 
-COMMANDS = ("demo", "ls", "refs", "fix", "cal", "compare", "simulate")
+COMMANDS = ("demo", "ls", "ramp", "flag", "refs", "cal", "fix", "compare", "simulate")
 
 EXIT_CODES = """\
 exit codes: 0 good, 1 internal error, 2 usage, 3 input unusable, 4 reference file missing,
-5 network or archive, 6 batch finished with failures, 130 interrupted"""
+5 network or archive, 6 batch finished with failures, 7 flag --fail-on-tvb found some,
+130 interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 good, 1 internal, 2 usage, 3 input unusable, 4 reference file missing, 5 network or archive,
-        6 batch finished with failures, 130 interrupted.
+        6 batch finished with failures, 7 ``flag --fail-on-tvb`` found some, 130 interrupted.
     """
     parser = _parser()
+    # What is imported stays: not worth looking through again whenever a file's headers make new objects.
+    gc.freeze()
     args = parser.parse_args(arguments)
     if getattr(args, "log", None):
         handler = logging.FileHandler(args.log)

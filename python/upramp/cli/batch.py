@@ -190,6 +190,10 @@ def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
         line = line.replace(
             "  hits", f"  background {outcome.level[1:].min():.3f}-{outcome.level[1:].max():.3f}  hits"
         )
+    if outcome.dropped:
+        before, after = outcome.exptime
+        reads = f"{outcome.dropped} of {outcome.nread - 1} reads left out"
+        line += f"  EXPTIME {before:.2f} -> {after:.2f} s ({reads})"
     record = asdict(outcome)
     for key in ("median", "noise", "hit_fraction"):
         record[key] = finite(record[key])

@@ -8,7 +8,7 @@ import math
 import sys
 from typing import Any
 
-__all__ = ["add_output_options", "say"]
+__all__ = ["add_output_options", "complain", "finite", "say", "section"]
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -67,3 +67,19 @@ def complain(message: str) -> None:
         What went wrong.
     """
     print(f"upramp: {message}", file=sys.stderr, flush=True)
+
+
+def section(text: str) -> tuple[slice, slice]:
+    """Rows and columns from ``Y0:Y1,X0:X1``.
+
+    Parameters
+    ----------
+    text : str
+        Half-open ranges counted from 0, as NumPy slices; either end may be left out.
+    """
+    try:
+        parts = [[int(end) if end.strip() else None for end in part.split(":")] for part in text.split(",")]
+        (y0, y1), (x0, x1) = parts
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form Y0:Y1,X0:X1") from None
+    return slice(y0, y1), slice(x0, x1)

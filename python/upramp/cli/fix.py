@@ -12,17 +12,22 @@ from upramp.wfc3ir.files import Outcome
 __all__ = ["HELP", "NAME", "configure", "parse_region", "run"]
 
 NAME = "fix"
-HELP = "remove a variable background from IMA files and fit their ramps anew"
+HELP = "remove a variable background from RAW or IMA files and fit their ramps anew"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--method", choices=METHODS, default="flatten", help="how (default flatten)")
     parser.add_argument(
+        "--reads",
+        metavar="READS",
+        help="bad reads, SAMPNUM such as 1-5,9 or imset:11-15",
+    )
+    parser.add_argument(
         "--region", type=parse_region, metavar="Y0:Y1,X0:X1", help="pixels whose median counts (default all)"
     )
     parser.add_argument("--clip", type=float, metavar="S", help="clip the sky at S sigma before its median")
-    parser.add_argument("--force", action="store_true", help="flatten grism exposures too")
+    parser.add_argument("--force", action="store_true", help="correct grism exposures too")
     add_fit_options(parser)
     add_batch_options(parser)
 
@@ -36,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
             path,
             args.output,
             method=args.method,
+            reads=args.reads,
             region=args.region,
             clip=args.clip,
             force=args.force,

@@ -16,13 +16,13 @@ from upramp.io import atomic_path, check_output
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["HELP", "NAME", "configure", "run", "write_table"]
+__all__ = ["HELP", "NAME", "configure", "print_table", "run", "write_table"]
 
 NAME = "ls"
 HELP = "list exposures, or the reads within them"
 
 EXIT_SOME_FAILED = 6
-FORMATS = dict.fromkeys(("exptime", "samptime", "deltatim"), "{:.3f}") | dict.fromkeys(
+FORMATS = dict.fromkeys(("exptime", "samptime", "deltatim", "dt"), "{:.3f}") | dict.fromkeys(
     ("median", "left", "right"), "{:.4f}"
 )
 
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         table = _list_reads(args, note)
     else:
         table = inventory(args.files, keys=args.keys, on_error=note)
-        _print(args, table)
+        print_table(args, table)
     if args.csv is not None and table is not None:
         write_table(table, args.csv, overwrite=args.overwrite)
     if not errors:
@@ -114,12 +114,25 @@ def _list_reads(args: argparse.Namespace, note: Callable[[InputError], None]) ->
                 f"NSAMP {facts['nsamp']}" + ("" if exptime is None else f" EXPTIME {exptime:.3f} s"),
             )
         table.add_column([str(path)] * len(table), index=0, name="file")
-        _print(args, table, hidden=("file",))
+        print_table(args, table, hidden=("file",))
         tables.append(table)
     return vstack(tables, metadata_conflicts="silent") if tables else None
 
 
-def _print(args: argparse.Namespace, table: Table, hidden: Sequence[str] = ()) -> None:
+def print_table(args: argparse.Namespace, table: Table, hidden: Sequence[str] = (), rest: str = "{}") -> None:
+    """Print a table in columns, or with ``--json`` a line for each row.
+
+    Parameters
+    ----------
+    args : Namespace
+        Parsed arguments of the command.
+    table : Table
+        Table.
+    hidden : sequence of str, optional
+        Columns not to print in columns.
+    rest : str, optional
+        Format of numbers that have none of their own.
+    """
     if args.json:
         for row in table:
             say(args, "", **{name: _plain(row[name]) for name in table.colnames})
@@ -127,12 +140,12 @@ def _print(args: argparse.Namespace, table: Table, hidden: Sequence[str] = ()) -
     if not len(table):
         return
     names = [name for name in table.colnames if name not in hidden]
-    say(args, "\n".join(_aligned([_cells(table[name]) for name in names])))
+    say(args, "\n".join(_aligned([_cells(table[name], rest) for name in names])))
 
 
-def _cells(column: Any) -> list[str]:
+def _cells(column: Any, rest: str) -> list[str]:
     """Name and values of a column as text of one width, numbers to the right."""
-    pattern = FORMATS.get(column.name, "{}")
+    pattern = FORMATS.get(column.name, rest if column.dtype.kind == "f" else "{}")
     values = [_plain(value) for value in column]
     cells = [column.name, *("-" if value is None else pattern.format(value) for value in values)]
     width = max(len(cell) for cell in cells)

@@ -20,7 +20,7 @@ from upramp.wfc3ir.association import calibration_inputs
 from upramp.wfc3ir.files import calibrate_file
 from upramp.wfc3ir.references import Refs
 
-__all__ = ["calwf3", "wf3ir"]
+__all__ = ["Trailer", "calwf3", "product_root", "wf3ir"]
 
 LogFunc = Callable[[str], object] | None
 
@@ -138,6 +138,26 @@ class _Options(NamedTuple):
     threads: int | None = None
 
 
+def product_root(path: Path, kind: str = "_raw") -> str:
+    """Name of a file without its kind and suffixes.
+
+    Parameters
+    ----------
+    path : Path
+        Any file.
+    kind : str, optional
+        Ending of the name that tells the kind.
+
+    Returns
+    -------
+    str
+    """
+    root = path.name
+    for suffix in (".gz", ".fz", ".fits", ".fit", kind):
+        root = root.removesuffix(suffix)
+    return root
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """One exposure and the names of what is made of it."""
@@ -151,9 +171,7 @@ class _Job:
     def of(cls, source: Path, output: str | os.PathLike[str] | None = None) -> _Job:
         """Name the products as calwf3 does: `_raw` makes way for their suffix, `_ima` stays."""
         place = source if output is None else Path(output)
-        root = place.name
-        for suffix in (".gz", ".fz", ".fits", ".fit", "_raw" if output is None else "_flt"):
-            root = root.removesuffix(suffix)
+        root = product_root(place, "_raw" if output is None else "_flt")
         return cls(source, *(place.with_name(root + suffix) for suffix in (*PRODUCTS, ".tra")))
 
     def check(self) -> None:
@@ -173,7 +191,7 @@ def _clobber() -> bool:
 
 
 @dataclass(slots=True)
-class _Trailer:
+class Trailer:
     """Lines about one run: passed on at once, and kept for the trailer file."""
 
     path: Path
@@ -182,12 +200,20 @@ class _Trailer:
     lines: list[str] = field(default_factory=list)
 
     def say(self, text: str) -> None:
+        """Pass a line on and keep it.
+
+        Parameters
+        ----------
+        text : str
+            The line.
+        """
         line = f"{datetime.now(UTC):%d-%b-%Y %H:%M:%S UTC}  {text}" if self.timed else text
         self.lines.append(line)
         if self.log_func is not None:
             self.log_func(line)
 
     def write(self) -> None:
+        """Write the lines kept."""
         with atomic_path(self.path, overwrite=True) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in self.lines), encoding="utf-8")
 
@@ -195,7 +221,7 @@ class _Trailer:
 class _Forward(logging.Handler):
     """Turns log records of one thread into lines of a trailer."""
 
-    def __init__(self, trailer: _Trailer, level: int) -> None:
+    def __init__(self, trailer: Trailer, level: int) -> None:
         super().__init__(level)
         self._trailer = trailer
         self._thread = threading.get_ident()
@@ -208,7 +234,7 @@ class _Forward(logging.Handler):
 
 
 @contextmanager
-def _records_to(trailer: _Trailer, level: int) -> Iterator[None]:
+def _records_to(trailer: Trailer, level: int) -> Iterator[None]:
     logger = logging.getLogger("upramp")
     handler, before = _Forward(trailer, level), logger.level
     logger.addHandler(handler)
@@ -223,18 +249,18 @@ def _records_to(trailer: _Trailer, level: int) -> Iterator[None]:
 
 def _calibrate_association(path: Path, options: _Options) -> None:
     root = path.name[: path.name.lower().index("_asn")]
-    joined = _Trailer(path.with_name(f"{root}.tra"), options.log_func, options.timed)
+    joined = Trailer(path.with_name(f"{root}.tra"), options.log_func, options.timed)
     with _records_to(joined, options.level):
         jobs = [_Job.of(exposure) for exposure in calibration_inputs(path)]
     _calibrate_all(jobs, options, joined)
 
 
-def _calibrate_all(jobs: Sequence[_Job], options: _Options, joined: _Trailer | None = None) -> None:
+def _calibrate_all(jobs: Sequence[_Job], options: _Options, joined: Trailer | None = None) -> None:
     # All products are checked before the first is made: a refusal must not leave half an association.
     for job in jobs:
         job.check()
     for job in jobs:
-        trailer = _Trailer(job.trailer, options.log_func, options.timed)
+        trailer = Trailer(job.trailer, options.log_func, options.timed)
         try:
             _calibrate(job, trailer, options)
         finally:
@@ -244,7 +270,7 @@ def _calibrate_all(jobs: Sequence[_Job], options: _Options, joined: _Trailer | N
                 joined.write()
 
 
-def _calibrate(job: _Job, trailer: _Trailer, options: _Options) -> None:
+def _calibrate(job: _Job, trailer: Trailer, options: _Options) -> None:
     trailer.say(f"upramp {__version__}: {job.source}, {datetime.now(UTC):%d-%b-%Y %H:%M:%S UTC}")
     try:
         with _records_to(trailer, options.level):

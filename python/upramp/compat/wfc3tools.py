@@ -22,11 +22,14 @@ What is mended:
 * several inputs, by list, wildcard or @file, are done one after the other, as documented; wfc3tools refuses them;
 * an IMA needs no association table beside it;
 * nothing is imported, opened or made interactive by the import alone.
+
+``make_flattened_ramp_flt`` of its development version is described in :mod:`upramp.compat.tvb`.
 """
 
 from __future__ import annotations
 
 from upramp.compat._calwf3 import calwf3, wf3ir
+from upramp.compat._flattened import make_flattened_ramp_flt
 from upramp.compat._reads import pstack, pstat, sampinfo
 
-__all__ = ["calwf3", "pstack", "pstat", "sampinfo", "wf3ir"]
+__all__ = ["calwf3", "make_flattened_ramp_flt", "pstack", "pstat", "sampinfo", "wf3ir"]

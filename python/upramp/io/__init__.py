@@ -5,7 +5,8 @@ from __future__ import annotations
 from astropy.io import fits
 
 from upramp.io.atomic import atomic_path, check_output
-from upramp.io.layout import Extension, FitsReader, table_bytes, write_extensions
+from upramp.io.layout import Extension, FitsReader
+from upramp.io.writer import table_bytes, write_extensions
 
 __all__ = [
     "Extension",

@@ -1,4 +1,4 @@
-"""FITS files as a list of extensions, read and written in one pass.
+"""FITS files as a list of extensions, read in one pass.
 
 Headers are :class:`astropy.io.fits.Header` objects and keep every card as it was. Pixels go straight from the
 file into the array that shall hold them and are brought to native byte order while they are in cache, so
@@ -10,9 +10,9 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import mmap
 import os
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +21,13 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 from astropy.io import fits
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from upramp import _core
 from upramp.exceptions import InputError
-from upramp.io.atomic import atomic_path
+from upramp.io.table import read_columns
 
-__all__ = ["Extension", "FitsReader", "table_bytes", "write_extensions"]
+__all__ = ["BLOCK", "Extension", "FitsReader"]
 
 BLOCK = 2880
 UNSIGNED = 32768
@@ -67,6 +67,11 @@ class Extension:
         return np.dtype(">" + _DTYPES[int(self.header["BITPIX"])])
 
     @cached_property
+    def scale(self) -> tuple[float, float]:
+        """BSCALE and BZERO."""
+        return float(self.header.get("BSCALE", 1.0)), float(self.header.get("BZERO", 0.0))
+
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of data, without padding."""
         if not self.shape:
@@ -92,6 +97,7 @@ class FitsReader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._compressed: fits.HDUList | None = None
+        self._map: mmap.mmap | None = None
         try:
             self._stream = self._open()
         except (OSError, EOFError, zlib.error) as error:
@@ -182,13 +188,9 @@ class FitsReader:
                     f"{self.path}[{unit.label}]: fpacked data cannot be read ({error})"
                 ) from error
             return
-        scale = (float(unit.header.get("BSCALE", 1.0)), float(unit.header.get("BZERO", 0.0)))
-        # int16 and uint16 hold the same flags: the sign bit is bit 15.
-        same = unit.dtype.itemsize == out.dtype.itemsize and (unit.dtype.kind == "f") == (
-            out.dtype.kind == "f"
-        )
+        scale = unit.scale
         self._stream.seek(unit.offset)
-        if same and scale == (1.0, 0.0):
+        if self._holds(unit, out.dtype):
             flat = out.reshape(-1)
             self._fill(flat.view(np.uint8), unit)
             if unit.dtype.itemsize > 1:
@@ -204,6 +206,50 @@ class FitsReader:
             out[...] = words.reshape(unit.shape)
             return
         out[...] = stored if scale == (1.0, 0.0) else (stored * scale[0] + scale[1])
+
+    def plane(self, index: int, dtype: DTypeLike) -> NDArray[Any]:
+        """Pixels of an extension, read only, without reading them if that can be.
+
+        Parameters
+        ----------
+        index : int
+            Position in `extensions`.
+        dtype : dtype
+            Type wanted.
+
+        Returns
+        -------
+        ndarray
+            Of `dtype` in the byte order of the file, mapped into memory, where the file holds just that; it
+            outlives the reader. Else as :meth:`read_into` makes it.
+        """
+        unit, wanted = self.extensions[index], np.dtype(dtype)
+        if self._compressed is None and self._holds(unit, wanted):
+            count = math.prod(unit.shape)
+            stored = np.frombuffer(self._whole(), wanted.newbyteorder(">"), count, unit.offset)
+            return stored.reshape(unit.shape)
+        made = np.empty(unit.shape, wanted)
+        self.read_into(index, made)
+        made.flags.writeable = False
+        return made
+
+    @staticmethod
+    def _holds(unit: Extension, wanted: np.dtype[Any]) -> bool:
+        """Whether an extension stores numbers of this type, byte order aside."""
+        # int16 and uint16 hold the same flags: the sign bit is bit 15.
+        same = unit.dtype.itemsize == wanted.itemsize and (unit.dtype.kind == "f") == (wanted.kind == "f")
+        return same and unit.scale == (1.0, 0.0)
+
+    def _whole(self) -> mmap.mmap | bytes:
+        """The file, as it would be in memory."""
+        if isinstance(self._stream, io.BytesIO):
+            return self._stream.getvalue()
+        if self._map is None:
+            self._map = mmap.mmap(self._stream.fileno(), 0, access=mmap.ACCESS_READ)
+            if hasattr(mmap, "MADV_WILLNEED"):
+                # Rows are asked for from all planes in turn: have them read ahead in the order of the disk.
+                self._map.madvise(mmap.MADV_WILLNEED)
+        return self._map
 
     def _fill(self, target: NDArray[np.uint8], unit: Extension) -> None:
         got = self._stream.readinto(target.data)  # type: ignore[attr-defined]
@@ -222,10 +268,7 @@ class FitsReader:
         """
         unit = self.extensions[index]
         self._stream.seek(unit.offset)
-        stored = unit.header.tostring().encode("ascii") + self._stream.read(-(-unit.nbytes // BLOCK) * BLOCK)
-        data = fits.BinTableHDU.fromstring(stored).data
-        # Column by column: only so are logical and text values converted.
-        return {name: np.array(data[name]) for name in data.names}
+        return read_columns(unit.header, self._stream.read(-(-unit.nbytes // BLOCK) * BLOCK))
 
     def rows(self, index: int = 1) -> list[dict[str, Any]]:
         """Rows of a binary table, as dictionaries from column name to value.
@@ -237,73 +280,3 @@ class FitsReader:
         """
         columns = {name: values.tolist() for name, values in self.columns(index).items()}
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def write_extensions(
-    path: str | os.PathLike[str],
-    units: Iterable[tuple[fits.Header, NDArray[Any] | None] | bytes],
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Write headers and pixels, whole or not at all.
-
-    Parameters
-    ----------
-    path : path-like
-        File to write.
-    units : iterable of (Header, ndarray or None) or bytes
-        Header-data units in order; the headers must already describe their data. Bytes are a finished unit.
-    overwrite : bool, optional
-        Whether an existing file may be replaced.
-    """
-    with atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb", buffering=0) as stream:
-        for unit in units:
-            if isinstance(unit, bytes):
-                stream.write(unit)
-                continue
-            header, data = unit
-            stream.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii"))
-            if data is None:
-                continue
-            _write_swapped(stream, np.ascontiguousarray(data).reshape(-1))
-            stream.write(bytes(-data.nbytes % BLOCK))
-
-
-CHUNK = 1 << 17
-"""Bytes swapped and written at a time: they do not leave the cache in between."""
-
-
-def _write_swapped(stream: BinaryIO, data: NDArray[Any]) -> None:
-    word = np.dtype(f"u{data.dtype.itemsize}")
-    words = data.view(word)
-    step = CHUNK // word.itemsize
-    swapped = np.empty(min(step, words.size), word)
-    for start in range(0, words.size, step):
-        part = words[start : start + step]
-        chunk = swapped[: part.size]
-        chunk[...] = part
-        _core.swap_big_endian(chunk)
-        view = chunk.data.cast("B")
-        while view:  # an unbuffered write may take less than all
-            view = view[stream.write(view) :]
-
-
-def table_bytes(columns: dict[str, tuple[NDArray[Any], str | None]], name: str) -> bytes:
-    """A binary table as a finished extension.
-
-    Parameters
-    ----------
-    columns : dict of str to (ndarray, str or None)
-        Values and unit of every column.
-    name : str
-        EXTNAME.
-    """
-    formats = {"f8": "D", "i4": "J", "i2": "I", "b1": "L"}
-    made = [
-        fits.Column(name=key, format=formats[values.dtype.str[1:]], unit=unit, array=values)
-        for key, (values, unit) in columns.items()
-    ]
-    stream = io.BytesIO()
-    primary = fits.PrimaryHDU()
-    fits.HDUList([primary, fits.BinTableHDU.from_columns(made, name=name)]).writeto(stream)
-    return stream.getvalue()[BLOCK:]

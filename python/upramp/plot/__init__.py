@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from upramp.plot.accumulation import plot_accumulation
 from upramp.plot.comparison import plot_comparison
-from upramp.plot.ramp import plot_ramp
+from upramp.plot.panels import plot_panels
+from upramp.plot.pixel import plot_pixel
+from upramp.plot.ramp import plot_ramp, plot_ramps
+from upramp.plot.sky import plot_sky
 from upramp.plot.style import MatplotlibMissingError
 
-__all__ = ["MatplotlibMissingError", "plot_comparison", "plot_ramp"]
+__all__ = [
+    "MatplotlibMissingError",
+    "plot_accumulation",
+    "plot_comparison",
+    "plot_panels",
+    "plot_pixel",
+    "plot_ramp",
+    "plot_ramps",
+    "plot_sky",
+]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from upramp.tvb.compare import Comparison, Source
 
-__all__ = ["plot_comparison"]
+__all__ = ["draw_histograms", "draw_ramps", "image_limits", "plot_comparison"]
 
 WIDEST = 44
 """Characters of a file name that fit above an image."""
@@ -71,9 +71,9 @@ def plot_comparison(
     ratios = (1.6, 1.0) if ramps is None else (1.0, 1.0, 1.0)
     lower = grid[1].subgridspec(1, len(ratios), width_ratios=ratios)
     panels = [figure.add_subplot(lower[i]) for i in range(len(ratios))]
-    _draw_histograms(panels[0], comparison, hist_range)
+    draw_histograms(panels[0], comparison, hist_range)
     if ramps is not None:
-        _draw_ramps(panels[1], comparison, ramps)
+        draw_ramps(panels[1], comparison, ramps)
     _draw_numbers(panels[-1], comparison)
     return figure
 
@@ -81,11 +81,7 @@ def plot_comparison(
 def _draw_images(
     figure: Figure, axes: Sequence[Axes], comparison: Comparison, limits: tuple[float, float] | None
 ) -> None:
-    from astropy.visualization import ZScaleInterval
-
-    if limits is None:
-        both = np.concatenate([image[comparison.good] for image in comparison.images])
-        limits = ZScaleInterval().get_limits(both)
+    limits = limits or image_limits(comparison)
     rows, columns = comparison.region
     for panel, image, label, stats, color in zip(
         axes, comparison.images, comparison.labels, comparison.stats, (BEFORE, AFTER), strict=True
@@ -109,7 +105,37 @@ def _draw_images(
     bar.ax.tick_params(labelsize=8)
 
 
-def _draw_histograms(axes: Axes, comparison: Comparison, limits: tuple[float, float] | None) -> None:
+def image_limits(comparison: Comparison) -> tuple[float, float]:
+    """Values shown black and white: zscale of the good pixels of both images.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What was measured.
+
+    Returns
+    -------
+    (float, float)
+    """
+    from astropy.visualization import ZScaleInterval
+
+    both = np.concatenate([image[comparison.good] for image in comparison.images])
+    low, high = ZScaleInterval().get_limits(both)
+    return float(low), float(high)
+
+
+def draw_histograms(axes: Axes, comparison: Comparison, limits: tuple[float, float] | None) -> None:
+    """Draw the histograms of both images.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where.
+    comparison : Comparison
+        What was measured.
+    limits : (float, float) or None
+        Range; None for 6 robust standard deviations about the medians.
+    """
     from matplotlib.colors import to_rgba
 
     if limits is None:
@@ -140,7 +166,18 @@ def _draw_histograms(axes: Axes, comparison: Comparison, limits: tuple[float, fl
     axes.legend(fontsize=8, frameon=False)
 
 
-def _draw_ramps(axes: Axes, comparison: Comparison, ramps: tuple[Source, Source]) -> None:
+def draw_ramps(axes: Axes, comparison: Comparison, ramps: tuple[Source, Source]) -> None:
+    """Draw the level up both ramps, in the region compared.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where.
+    comparison : Comparison
+        What was measured.
+    ramps : pair of Ramp or path-like
+        Exposures.
+    """
     from matplotlib.lines import Line2D
 
     rows, columns = comparison.region

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from upramp.exceptions import UprampError
 
-__all__ = ["AFTER", "BEFORE", "LEFT", "RIGHT", "MatplotlibMissingError", "require_matplotlib", "unit_label"]
+__all__ = [
+    "AFTER",
+    "BEFORE",
+    "LEFT",
+    "RIGHT",
+    "SERIES",
+    "MatplotlibMissingError",
+    "require_matplotlib",
+    "unit_label",
+]
 
 # Told apart by colour-blind eyes and in grey (Okabe and Ito).
 BEFORE, AFTER = "#0072B2", "#D55E00"
 LEFT, RIGHT = "#E69F00", "#009E73"
+SERIES = (BEFORE, AFTER, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "black")
+"""Several exposures on the same axes."""
 
 _UNITS = {
     "COUNTS": "counts",

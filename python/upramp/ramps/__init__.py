@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from upramp.ramps.average import IntervalMean, average_intervals
+from upramp.ramps.cells import CellLevels, cell_levels
 from upramp.ramps.crcorr import CrcorrFit, CrcorrParams, fit_crcorr
+from upramp.ramps.intervals import Difference, IntervalStats, difference_stats
 from upramp.ramps.levels import ReadStats, read_stats
 from upramp.ramps.likelihood import DqRule, GlsFit, fit_gls
 
 __all__ = [
+    "CellLevels",
     "CrcorrFit",
     "CrcorrParams",
+    "Difference",
     "DqRule",
     "GlsFit",
+    "IntervalMean",
+    "IntervalStats",
     "ReadStats",
+    "average_intervals",
+    "cell_levels",
+    "difference_stats",
     "fit_crcorr",
     "fit_gls",
     "read_stats",

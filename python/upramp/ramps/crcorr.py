@@ -72,6 +72,7 @@ def fit_crcorr(
     params: CrcorrParams | None = None,
     *,
     excluded: ArrayLike | None = None,
+    breaks: ArrayLike | None = None,
     to_dn: ArrayLike | None = None,
     region: tuple[slice, slice] | None = None,
     threads: int | None = None,
@@ -90,6 +91,9 @@ def fit_crcorr(
         Thresholds, gain, unit and mode.
     excluded : (nread,) array_like of bool, optional
         Reads to leave out of every fit. Their flags do not reach the product's DQ.
+    breaks : (nread,) array_like of bool, optional
+        Reads (True) before which something fell in that no line may span: the ramp of every pixel is cut there,
+        as it is at a hit, and its slopes on both sides are averaged.
     to_dn : (ny, nx) array_like of float32, optional
         Factor that turns `sci` and `err` into DN, for instance flat / gain of flat-fielded electrons; undone
         in the result. A factor of 0 gives rate and error 0.
@@ -128,6 +132,7 @@ def fit_crcorr(
     time_cube = as_array("times", times, np.float32, 3, shape) if per_pixel else None
     time_list = np.empty(0, np.float32) if per_pixel else as_array("times", times, np.float32, 1, shape[:1])
     out = np.zeros(shape[0], bool) if excluded is None else as_array("excluded", excluded, bool, 1, shape[:1])
+    cuts = np.zeros(shape[0], bool) if breaks is None else as_array("breaks", breaks, bool, 1, shape[:1])
     factor = None if to_dn is None else as_array("to_dn", to_dn, np.float32, 2, shape[1:])
     return CrcorrFit(
         *_core.fit_crcorr(
@@ -137,6 +142,7 @@ def fit_crcorr(
             time_list,
             time_cube,
             out,
+            cuts,
             factor,
             bounds(region, shape[1:]),
             params or CrcorrParams(),

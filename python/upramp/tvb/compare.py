@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upramp.exceptions import InputError
-from upramp.io import FitsReader
+from upramp.io import FitsReader, fits
 from upramp.ramps import read_stats
 from upramp.ramps.crcorr import bounds
 from upramp.wfc3ir.exposure import Ramp, read_ramp
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from matplotlib.figure import Figure
 
-__all__ = ["Comparison", "ImageStats", "compare"]
+__all__ = ["Comparison", "ImageStats", "Product", "Source", "compare", "read_product"]
 
 CLIP = 3.0
 """Clipping limit of the statistics that leave sources out, standard deviations."""
@@ -37,6 +37,8 @@ class ImageStats:
     ----------
     exptime : float
         Exposure time, seconds (EXPTIME); NaN if the file does not say.
+    n_masked : int
+        Reads left out of the exposure (NPOP); 0 if the file does not say.
     n_good : int
         Pixels measured.
     flagged : float
@@ -50,6 +52,7 @@ class ImageStats:
     """
 
     exptime: float
+    n_masked: int
     n_good: int
     flagged: float
     mean: float
@@ -83,6 +86,12 @@ class Comparison:
         Rows and columns of the images that were measured.
     ramps : (Ramp, Ramp) or None
         The reads, if both inputs hold them.
+    rootname : str
+        ROOTNAME of the second file, else of the first, or empty.
+    popreads : (str, str)
+        SAMPNUM of the reads left out of each (POPREADS), separated by blanks.
+    n_intervals : int or None
+        Reads after the zeroth (NSAMP - 1), if a file says.
     """
 
     labels: tuple[str, str]
@@ -93,6 +102,23 @@ class Comparison:
     good: NDArray[np.bool_] = field(repr=False)
     region: tuple[slice, slice]
     ramps: tuple[Ramp, Ramp] | None = field(default=None, repr=False)
+    rootname: str = ""
+    popreads: tuple[str, str] = ("", "")
+    n_intervals: int | None = None
+
+    @property
+    def exposure(self) -> str:
+        """One line on the exposure time and what was left out of it.
+
+        Such as ``EXPTIME 1402.94 -> 1000.00 s (5 of 15 reads masked)``.
+        """
+        first, second = self.stats
+        text = f"EXPTIME {first.exptime:.2f} -> {second.exptime:.2f} s"
+        if first.n_masked == second.n_masked == 0:
+            return text
+        total = "" if self.n_intervals is None else f" of {self.n_intervals}"
+        before = f"{first.n_masked} -> " if first.n_masked else ""
+        return f"{text} ({before}{second.n_masked}{total} reads masked)"
 
     @property
     def table(self) -> Table:
@@ -103,11 +129,12 @@ class Comparison:
         table = Table({"file": list(self.labels)})
         for name in names:
             table[name] = [getattr(stats, name) for stats in self.stats]
+        table["popreads"] = list(self.popreads)
         table["exptime"].unit = "s"
         per_second = " / s" if self.unit.endswith("/S") else ""
         word = {"ELECTRONS": "electron", "COUNTS": "ct"}.get(self.unit.removesuffix("/S"))
         if word is not None:
-            for name in names[3:]:
+            for name in names[names.index("mean") :]:
                 table[name].unit = word + per_second
         return table
 
@@ -126,6 +153,8 @@ class Comparison:
             f"{second.exptime:.2f}",
             f"{second.exptime - first.exptime:+.2f}",
         )
+        if first.n_masked or second.n_masked:
+            yield "reads masked", str(first.n_masked), str(second.n_masked), ""
         yield "flagged (%)", f"{100 * first.flagged:.2f}", f"{100 * second.flagged:.2f}", ""
         for name, key in (
             ("mean", "mean"),
@@ -141,11 +170,29 @@ class Comparison:
             change = _percent(one, two) if key.endswith("std") else f"{two - one:+.4f}"
             yield name, f"{one:.4f}", f"{two:.4f}", change
 
+    def summary(self) -> tuple[str, str, str, str, str]:
+        """Say the most important in one line.
+
+        Returns
+        -------
+        tuple of str
+            Name of the exposure, exposure time, median, robust standard deviation, and its change.
+        """
+        first, second = self.stats
+        return (
+            self.rootname or self.labels[1],
+            self.exposure.removeprefix("EXPTIME "),
+            f"{first.median:.4f} -> {second.median:.4f}",
+            f"{first.robust_std:.4f} -> {second.robust_std:.4f}",
+            _percent(first.robust_std, second.robust_std),
+        )
+
     def __str__(self) -> str:
         """Table for people."""
         lines = [("", "before", "after", "change"), *self.rows()]
         widths = [max(len(line[i]) for line in lines) for i in range(4)]
         text = [f"before: {self.labels[0]}", f"after:  {self.labels[1]}"]
+        text += [self.exposure]
         text += [f"{self.stats[0].n_good} pixels without flags in both, in {self.unit}"]
         for name, *cells in lines:
             text.append(
@@ -173,13 +220,16 @@ def _percent(one: float, two: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Product:
+class Product:
+    """Image of a file with what tells of its exposure."""
+
     image: NDArray[np.float32]
     dq: NDArray[np.uint16]
     unit: str
     exptime: float
     path: Path
     ramp: Ramp | None
+    primary: fits.Header
 
 
 def compare(
@@ -209,7 +259,7 @@ def compare(
     ValueError
         Images of different shapes or units, a region outside them, or no pixel that is good in both.
     """
-    first, second = _product(a), _product(b)
+    first, second = read_product(a), read_product(b)
     pair = f"{first.path} and {second.path}"
     if first.image.shape != second.image.shape:
         raise ValueError(f"{pair}: shapes differ, {first.image.shape} and {second.image.shape}")
@@ -232,10 +282,29 @@ def compare(
         good=good,
         region=inside,
         ramps=None if reads[0] is None or reads[1] is None else (reads[0], reads[1]),
+        rootname=_words(second.primary, "ROOTNAME") or _words(first.primary, "ROOTNAME"),
+        popreads=(_words(first.primary, "POPREADS"), _words(second.primary, "POPREADS")),
+        n_intervals=_n_intervals(second.primary, first.primary),
     )
 
 
-def _product(source: Source) -> _Product:
+def read_product(source: Source) -> Product:
+    """Read the image of a product.
+
+    Parameters
+    ----------
+    source : Ramp or path-like
+        FLT file; of an IMA file or a `Ramp` the last read (imset 1) is taken, without its border.
+
+    Returns
+    -------
+    Product
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or holds no image with DQ.
+    """
     if not isinstance(source, Ramp):
         with FitsReader(source) as reader:
             found = [unit.header.get("EXTNAME") for unit in reader.extensions].count("SCI")
@@ -246,10 +315,10 @@ def _product(source: Source) -> _Product:
     ramp = source if isinstance(source, Ramp) else read_ramp(source)
     image, dq = ramp.sci[-1][ramp.border], ramp.dq[-1][ramp.border]
     exptime = float(ramp.primary.get("EXPTIME", ramp.times[-1]))
-    return _Product(image, dq, ramp.unit, exptime, ramp.path, ramp)
+    return Product(image, dq, ramp.unit, exptime, ramp.path, ramp, ramp.primary)
 
 
-def _read_flt(reader: FitsReader) -> _Product:
+def _read_flt(reader: FitsReader) -> Product:
     names = [str(unit.header.get("EXTNAME", "")).strip() for unit in reader.extensions]
     if "DQ" not in names:
         raise InputError(f"{reader.path}: holds no DQ extension")
@@ -267,11 +336,29 @@ def _read_flt(reader: FitsReader) -> _Product:
             raise InputError(f"{reader.path}[{flags.label}]: shape is {flags.shape}, expected {image.shape}")
         reader.read_into(names.index("DQ"), dq)
     unit = str(science.header.get("BUNIT", "")).strip().upper()
-    exptime = float(reader.extensions[0].header.get("EXPTIME", np.nan))
-    return _Product(image, dq, unit, exptime, reader.path, None)
+    primary = reader.extensions[0].header
+    exptime = float(primary.get("EXPTIME", np.nan))
+    return Product(image, dq, unit, exptime, reader.path, None, primary)
 
 
-def _measure(product: _Product, good: NDArray[np.bool_], inside: tuple[slice, slice]) -> ImageStats:
+def _words(header: fits.Header, keyword: str) -> str:
+    return str(header.get(keyword, "")).strip()
+
+
+def _whole(header: fits.Header, keyword: str) -> int | None:
+    value = header.get(keyword)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _n_intervals(*headers: fits.Header) -> int | None:
+    for header in headers:
+        reads = _whole(header, "NSAMP")
+        if reads:
+            return reads - 1
+    return None
+
+
+def _measure(product: Product, good: NDArray[np.bool_], inside: tuple[slice, slice]) -> ImageStats:
     cube = product.image[None]
     plain = read_stats(cube, mask=~good)
     clipped = read_stats(cube, mask=~good, clip=CLIP)
@@ -279,6 +366,7 @@ def _measure(product: _Product, good: NDArray[np.bool_], inside: tuple[slice, sl
     deviation = np.median(np.abs(product.image[good].astype(float) - median))
     return ImageStats(
         exptime=product.exptime,
+        n_masked=_whole(product.primary, "NPOP") or 0,
         n_good=int(plain.npix[0]),
         flagged=float((product.dq[inside] != 0).mean()),
         mean=float(plain.mean[0]),

@@ -3,24 +3,142 @@
 from __future__ import annotations
 
 import os
-from typing import Unpack
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from upramp._arrays import __version__
-from upramp.ramps import read_stats
-from upramp.tvb.flatten import SKY_BAD_DQ, flatten_ramp
+from upramp.tvb.average import average_intervals
+from upramp.tvb.base import interval_levels
+from upramp.tvb.corrected import Corrected
+from upramp.tvb.difference import last_minus_first
+from upramp.tvb.excess import remove_excess
+from upramp.tvb.flatten import flatten_ramp
+from upramp.tvb.reads import mask_reads, subtract_reads
+from upramp.tvb.surface import remove_columns, remove_plane
+from upramp.wfc3ir.calibration import Needs
 from upramp.wfc3ir.exposure import Ramp
 from upramp.wfc3ir.files import Correction, FileOptions, Outcome, calibrate_file
+from upramp.wfc3ir.fit import Fit, parse_reads
 from upramp.wfc3ir.flat import read_flat
 from upramp.wfc3ir.references import Refs
 from upramp.wfc3ir.tables import strips
 
 __all__ = ["METHODS", "fix_file"]
 
-METHODS = ("flatten",)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Setting:
+    """What the caller asked for, and the flat of the exposure."""
+
+    reads: ArrayLike | str | None
+    region: tuple[slice, slice] | None
+    clip: float | tuple[float, float] | None
+    mask: NDArray[np.bool_] | None
+    force: bool
+    refs: Refs
+    crsigma: float | None
+    threads: int | None
+    flat: NDArray[np.float32] | None
+    untouched: Ramp
+
+
+class _Made(NamedTuple):
+    corrected: Corrected
+    fit: Callable[[Ramp], Fit] | None = None
+    """What makes an image of the reads, if no ramp is fitted."""
+
+
+def _mask_reads(ramp: Ramp, asked: _Setting) -> _Made:
+    return _Made(mask_reads(ramp, _named(ramp, asked), threads=asked.threads))
+
+
+def _subtract_reads(ramp: Ramp, asked: _Setting) -> _Made:
+    return _Made(subtract_reads(ramp, _named(ramp, asked), threads=asked.threads))
+
+
+def _flatten(ramp: Ramp, asked: _Setting) -> _Made:
+    corrected = flatten_ramp(
+        ramp,
+        region=asked.region,
+        clip=asked.clip,
+        mask=asked.mask,
+        flat=asked.flat,
+        force=asked.force,
+        threads=asked.threads,
+    )
+    return _Made(corrected)
+
+
+def _excess(ramp: Ramp, asked: _Setting) -> _Made:
+    corrected = remove_excess(
+        ramp,
+        region=asked.region,
+        mask=asked.mask,
+        flat=asked.flat,
+        force=asked.force,
+        threads=asked.threads,
+    )
+    return _Made(corrected)
+
+
+def _column(ramp: Ramp, asked: _Setting) -> _Made:
+    corrected = remove_columns(
+        ramp, mask=asked.mask, flat=asked.flat, force=asked.force, threads=asked.threads
+    )
+    return _Made(corrected)
+
+
+def _plane(ramp: Ramp, asked: _Setting) -> _Made:
+    corrected = remove_plane(ramp, mask=asked.mask, flat=asked.flat, force=asked.force, threads=asked.threads)
+    return _Made(corrected)
+
+
+def _last_first(ramp: Ramp, asked: _Setting) -> _Made:
+    level = interval_levels(ramp, response=asked.flat, mask=asked.mask, threads=asked.threads)
+    corrected = Corrected(ramp, None, np.concatenate(([np.nan], level)), np.zeros(ramp.nread))
+
+    def fit(reads: Ramp) -> Fit:
+        return last_minus_first(reads, exclude=asked.reads, refs=asked.refs, untouched=asked.untouched)
+
+    return _Made(corrected, fit)
+
+
+def _average(ramp: Ramp, asked: _Setting) -> _Made:
+    # What the intervals have above each other is the background's, not the pixels'.
+    corrected = _flatten(ramp, asked).corrected
+
+    def fit(reads: Ramp) -> Fit:
+        return average_intervals(
+            reads,
+            exclude=asked.reads,
+            sigma=4.0 if asked.crsigma is None else asked.crsigma,
+            refs=asked.refs,
+            untouched=asked.untouched,
+            threads=asked.threads,
+        )
+
+    return _Made(corrected, fit)
+
+
+_METHODS: dict[str, Callable[[Ramp, _Setting], _Made]] = {
+    "mask-reads": _mask_reads,
+    "subtract-reads": _subtract_reads,
+    "flatten": _flatten,
+    "excess": _excess,
+    "column": _column,
+    "plane": _plane,
+    "last-first": _last_first,
+    "average": _average,
+}
+METHODS = tuple(_METHODS)
 """Ways to remove a variable background."""
+
+TAKE_READS = ("mask-reads", "subtract-reads", "last-first", "average")
+"""Methods that ask for reads, or may be given some."""
 
 
 def fix_file(
@@ -28,67 +146,125 @@ def fix_file(
     directory: str | os.PathLike[str] = ".",
     *,
     method: str = "flatten",
+    reads: ArrayLike | str | None = None,
     region: tuple[slice, slice] | None = None,
     clip: float | tuple[float, float] | None = None,
     mask: NDArray[np.bool_] | None = None,
     force: bool = False,
     **options: Unpack[FileOptions],
 ) -> Outcome:
-    """Remove a variable background from an IMA and fit its ramp anew.
+    """Remove a variable background from a RAW or an IMA and fit its ramp anew.
 
     Parameters
     ----------
     path : path-like
-        IMA file, plain or compressed; it is not changed.
+        RAW or IMA file, plain or compressed; it is not changed.
     directory : path-like, optional
         Where the IMA and FLT are written.
-    method : {"flatten"}, optional
-        How: see :func:`upramp.tvb.flatten.flatten_ramp`.
-    region, clip, mask, force : optional
-        See :func:`upramp.tvb.flatten.flatten_ramp`.
+    method : str, optional
+        ``mask-reads`` leaves `reads` out of the fit (:func:`upramp.mask_reads`), ``subtract-reads`` what fell in
+        during their intervals (:func:`upramp.subtract_reads`); ``flatten`` takes the change of a uniform background
+        out (:func:`upramp.flatten_ramp`), ``excess`` what it has above its quietest intervals, for crowded fields
+        (:func:`upramp.remove_excess`); ``column`` and ``plane`` do so for scattered light that depends on the place
+        (:func:`upramp.remove_columns`, :func:`upramp.remove_plane`); ``last-first`` and ``average`` fit no ramp
+        (:func:`upramp.last_minus_first`, :func:`upramp.average_intervals`, the latter after flattening).
+    reads : sequence of int, sequence of bool or str, optional
+        SAMPNUM of bad reads, see :func:`upramp.wfc3ir.fit.parse_reads`; ``mask-reads`` and ``subtract-reads`` need
+        them, ``last-first`` and ``average`` leave their intervals out.
+    region, clip : optional
+        See :func:`upramp.flatten_ramp`.
+    mask : (ny, nx) ndarray of bool, optional
+        Pixels that do not speak for the sky (True), with the border.
+    force : bool, optional
+        Correct grism exposures too.
     **options
         See :func:`upramp.wfc3ir.files.calibrate_file`.
 
     Returns
     -------
     Outcome
+
+    Raises
+    ------
+    ValueError
+        An unknown method, or reads missing or given to a method that has no use for them.
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
+    if reads is not None and method not in TAKE_READS:
+        raise ValueError(f"reads (--reads) are given, but method {method} has no use for them")
+    if reads is None and method in TAKE_READS[:2]:
+        raise ValueError(f"reads (--reads) are missing: method {method} asks which")
     threads = options.get("threads")
+    if method == "mask-reads" and options.get("parity"):
+        # As one does by hand for calwf3: the reads are marked, and the program does the rest.
+        return calibrate_file(path, directory, mark=reads, require=("CRCORR",), **options)
 
-    def correct(ramp: Ramp, refs: Refs) -> Correction:
-        made = flatten_ramp(
+    def correct(ramp: Ramp, refs: Refs, needs: Needs) -> Correction:
+        flat = _pattern(ramp, refs, needs)
+        made = _METHODS[method](
             ramp,
-            region=region,
-            clip=clip,
-            mask=mask,
-            flat=_pattern(ramp, refs),
-            force=force,
-            threads=threads,
+            _Setting(
+                reads=reads,
+                region=region,
+                clip=clip,
+                mask=mask,
+                force=force,
+                refs=refs,
+                crsigma=options.get("crsigma"),
+                threads=threads,
+                flat=flat,
+                untouched=ramp,
+            ),
         )
-        low, high = float(np.nanmin(made.level)), float(np.nanmax(made.level))
-        cards: dict[str, tuple[object, str]] = {"TVBMETH": (method, "variable background removed by")}
-        if low > 0:
-            cards["TVBRNG"] = high / low, "largest over smallest background rate"
-        history = f"upramp {__version__}: background flattened, {low:.4f} to {high:.4f} per second"
-        left, right = (_level(ramp, strip, threads) for strip in strips(ramp))
-        return Correction(made.ramp, made.level, left, right, made.removed, cards, (history,))
+        return _correction(method, made, ramp, flat, threads)
 
     return calibrate_file(path, directory, correct=correct, **options)
 
 
-def _level(ramp: Ramp, region: tuple[slice, slice], threads: int | None) -> NDArray[np.float64]:
-    """Median rate of every read in a region; NaN for the zeroth, which has none."""
-    stats = read_stats(ramp.sci, ramp.dq, bad_dq=SKY_BAD_DQ, region=region, threads=threads)
-    level = stats.median if ramp.is_rate else stats.median / np.where(ramp.times > 0, ramp.times, 1.0)
-    level[0] = np.nan
-    return level
+def _correction(
+    method: str, made: _Made, ramp: Ramp, flat: NDArray[np.float32] | None, threads: int | None
+) -> Correction:
+    """What the files shall tell."""
+    corrected = made.corrected
+    low, high = float(np.nanmin(corrected.level)), float(np.nanmax(corrected.level))
+    left, right = (
+        np.concatenate(([np.nan], interval_levels(ramp, strip, response=flat, threads=threads)))
+        for strip in strips(ramp)
+    )
+    cards: dict[str, tuple[object, str]] = {"TVBMETH": (method, "variable background removed by")}
+    if low > 0:
+        cards["TVBRNG"] = high / low, "largest over smallest background rate"
+    if np.nanmin(right) > 0:
+        cards["TVBRMAX"] = float(np.nanmax(left / right)), "largest ratio of left to right background"
+    if made.fit is not None:
+        cards["IMA2FLT"] = 1, "no ramp fit"
+        cards["CRCORR"] = "OMIT", ""
+    history = f"upramp {__version__}: background {method}, {low:.4f} to {high:.4f} per second"
+    return Correction(
+        corrected.straight,
+        corrected.level,
+        left,
+        right,
+        corrected.removed,
+        cards,
+        (history,),
+        pedestal=corrected.pedestal,
+        exclude=corrected.exclude,
+        breaks=corrected.breaks,
+        fit=made.fit,
+    )
 
 
-def _pattern(ramp: Ramp, refs: Refs) -> NDArray[np.float32] | None:
+def _named(ramp: Ramp, asked: _Setting) -> NDArray[np.bool_]:
+    return parse_reads(asked.reads, ramp.nread)
+
+
+def _pattern(ramp: Ramp, refs: Refs, needs: Needs) -> NDArray[np.float32] | None:
     """The flat that a uniform background carries in an exposure before flat-fielding, if it is at hand."""
-    flat = None if ramp.in_electrons else read_flat(ramp, refs)
+    if ramp.in_electrons:
+        return None
+    flat = needs.flat if needs.flat is not None else read_flat(ramp, refs)
     if flat is None:
         return None
     image = np.ones(ramp.sci.shape[1:], np.float32)

@@ -8,45 +8,19 @@ ramp straight; the mean level stays, and with it the statistics of the pixels.
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upramp.ramps import read_stats
+from upramp.tvb.base import interval_levels
+from upramp.tvb.corrected import SKY_BAD_DQ, Corrected, subtract
+from upramp.tvb.grism import refuse_grism
 from upramp.wfc3ir.exposure import Ramp
 
-__all__ = ["SKY_BAD_DQ", "Flattened", "flatten_ramp", "is_grism"]
+__all__ = ["flatten_ramp"]
 
 log = logging.getLogger(__name__)
-
-SKY_BAD_DQ = 0xFFFF & ~(1024 | 2048 | 8192)
-"""DQ bits that exclude a pixel from sky statistics.
-
-All but: reads marked by hand (1024), signal in the zeroth read (2048), and cosmic rays (8192), which a bent
-ramp sets everywhere."""
-
-
-class Flattened(NamedTuple):
-    """Result of :func:`flatten_ramp`."""
-
-    ramp: Ramp
-    """The exposure with a straight background."""
-    level: NDArray[np.float64]
-    """Median rate of every read before, (nread,), in `ramp.unit` per second; NaN for the zeroth read."""
-    removed: NDArray[np.float64]
-    """Rate taken from every read, (nread,); 0 for the zeroth."""
-
-
-def is_grism(ramp: Ramp) -> bool:
-    """Whether the exposure was taken through a grism.
-
-    Parameters
-    ----------
-    ramp : Ramp
-        Exposure.
-    """
-    return str(ramp.primary.get("FILTER", "")).strip().upper() in ("G102", "G141")
 
 
 def flatten_ramp(
@@ -60,7 +34,7 @@ def flatten_ramp(
     flat: NDArray[np.float32] | None = None,
     force: bool = False,
     threads: int | None = None,
-) -> Flattened:
+) -> Corrected:
     """Make the median of every read that of the last, so that a uniform variable background is gone.
 
     Parameters
@@ -87,7 +61,7 @@ def flatten_ramp(
 
     Returns
     -------
-    Flattened
+    Corrected
 
     Raises
     ------
@@ -103,12 +77,7 @@ def flatten_ramp(
     ----------
     .. [1] Brammer 2016, WFC3 ISR 2016-16.
     """
-    if is_grism(ramp) and not force:
-        name = str(ramp.primary["FILTER"]).strip()
-        raise ValueError(
-            f"{ramp.path}: {name} is a grism, whose background is not uniform: its helium has a shape of its own, "
-            "which a constant per read cannot remove; use force=True (--force) to flatten all the same"
-        )
+    refuse_grism(ramp, force=force)
     if ramp.nread < 2:
         raise ValueError(f"{ramp.path}: NSAMP is {ramp.nread}; there is no ramp to flatten")
     where = region or ramp.border
@@ -126,16 +95,9 @@ def flatten_ramp(
     medians = stats.median / (1.0 if ramp.is_rate else span)
     removed = medians - medians[-1]
     removed[0] = 0.0
-    taken = removed * (1.0 if ramp.is_rate else span)
-    sci = np.empty_like(ramp.sci)
-    for r, value in enumerate(taken):
-        shift = np.float32(value) if flat is None else np.float32(value) * flat
-        np.subtract(ramp.sci[r], shift, out=sci[r])
-        # Reference pixels see no sky.
-        y, x = ramp.border
-        for edge in (np.s_[: y.start], np.s_[y.stop :], np.s_[:, : x.start], np.s_[:, x.stop :]):
-            sci[r][edge] = ramp.sci[r][edge]
-    level = medians.copy()
-    level[0] = np.nan
+    sci = subtract(ramp, lambda r: removed[r], flat)
+    level = np.concatenate(
+        ([np.nan], interval_levels(ramp, where, response=flat, mask=mask, bad_dq=bad_dq, threads=threads))
+    )
     log.info("%s: background %.3f to %.3f %s", ramp.path, np.nanmin(level), np.nanmax(level), ramp.unit)
-    return Flattened(ramp.with_(sci=sci), level, removed)
+    return Corrected(ramp.with_(sci=sci), None, level, removed)

@@ -124,24 +124,31 @@ def _gather(ramp: Ramp, refs: Refs, steps: Sequence[str], *, parity: bool) -> tu
     needs, problems = Needs(noise=_without_errors(ramp, parity=parity)), []
     raw = any(needs.noise) or any(step in EARLY_STEPS for step in steps)
 
+    opened: list[tuple[str, Path]] = []
+    """What the present attempt has opened."""
+
     def attempt(find: Callable[[], None]) -> None:
+        opened.clear()
         try:
             find()
         except (InputError, ReferenceFileError) as error:
             problems.append(str(error))
-        except (KeyError, IndexError, TypeError) as error:
-            problems.append(f"{ramp.path}: a reference file for {find.__name__} lacks {error}")
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            # A column, keyword or number that a sound file would have.
+            if not opened:
+                raise
+            keyword, path = opened[-1]
+            what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            problems.append(f"{path}: {what} ({keyword} of {ramp.path})")
 
-    def table(keyword: str) -> tuple[files.TableFile, Path]:
+    def require(keyword: str) -> Path:
         path = refs.require(ramp, keyword)
-        found = files.load_table(refs, path)
-        files.check_fit(ramp, keyword, path, found.primary, parity=parity)
-        needs.told[keyword] = files.Reference(keyword, refs.name(ramp, keyword), found.primary)
-        return found, path
+        opened.append((keyword, path))
+        return path
 
-    def images(keyword: str) -> tuple[files.ImageFile, Path]:
-        path = refs.require(ramp, keyword)
-        found = files.load_images(refs, path)
+    def reference(keyword: str, read: Callable[[Path], files.Read]) -> tuple[files.Read, Path]:
+        path = require(keyword)
+        found = files.load(refs, path, read)
         files.check_fit(ramp, keyword, path, found.primary, parity=parity)
         needs.told[keyword] = files.Reference(keyword, refs.name(ramp, keyword), found.primary)
         return found, path
@@ -151,27 +158,27 @@ def _gather(ramp: Ramp, refs: Refs, steps: Sequence[str], *, parity: bool) -> tu
             raise ReferenceFileError(f"{ramp.path}: {keyword} = {needs.told[keyword].name} is a DUMMY")
 
     def ccdtab() -> None:
-        table("CCDTAB")
+        reference("CCDTAB", files.read_table)
         refuse_dummy("CCDTAB")
         needs.amps = amplifiers(ramp, refs)
         needs.told["CCDTAB"] = needs.told["CCDTAB"]._replace(row=needs.amps.descrip)
 
     def bpixtab() -> None:
-        found, path = table("BPIXTAB")
+        found, path = reference("BPIXTAB", files.read_table)
         if needs.told["BPIXTAB"].dummy:
             needs.skipped.append("DQICORR")
         else:
             needs.mask = files.bad_pixels(ramp, found, path)
 
     def oscntab() -> None:
-        found, path = table("OSCNTAB")
+        found, path = reference("OSCNTAB", files.read_table)
         if needs.told["OSCNTAB"].dummy:
             needs.skipped.append("BLEVCORR")
         else:
             needs.columns = files.overscan(ramp, found, path)
 
     def nlinfile() -> None:
-        found, path = images("NLINFILE")
+        found, path = reference("NLINFILE", files.read_images)
         if needs.told["NLINFILE"].dummy:
             needs.skipped.append("NLINCORR")
             if "ZSIGCORR" in steps:
@@ -180,7 +187,7 @@ def _gather(ramp: Ramp, refs: Refs, steps: Sequence[str], *, parity: bool) -> tu
         needs.linearity_at = files.offset(ramp, found, path)
 
     def darkfile() -> None:
-        found, path = images("DARKFILE")
+        found, path = reference("DARKFILE", files.read_images)
         if needs.told["DARKFILE"].dummy:
             needs.skipped.append("DARKCORR")
         else:
@@ -188,7 +195,7 @@ def _gather(ramp: Ramp, refs: Refs, steps: Sequence[str], *, parity: bool) -> tu
             needs.dark = files.load_dark(ramp, found, path, ramp.times - offset, parity=parity)
 
     def imphttab() -> None:
-        path = refs.require(ramp, "IMPHTTAB")
+        path = require("IMPHTTAB")
         found = load_photometry(refs, path)
         needs.told["IMPHTTAB"] = files.Reference("IMPHTTAB", refs.name(ramp, "IMPHTTAB"), found[0])
         if needs.told["IMPHTTAB"].dummy:
@@ -197,7 +204,7 @@ def _gather(ramp: Ramp, refs: Refs, steps: Sequence[str], *, parity: bool) -> tu
             needs.photometry = photometry(photmode(ramp), found, path)
 
     def crrejtab() -> None:
-        table("CRREJTAB")
+        reference("CRREJTAB", files.read_table)
         refuse_dummy("CRREJTAB")
         rejection(ramp, refs)
 
@@ -210,7 +217,7 @@ def _gather(ramp: Ramp, refs: Refs, steps: Sequence[str], *, parity: bool) -> tu
                 f"{ramp.path}: FLATCORR asked for, but no flat is named (PFLTFILE, DFLTFILE)"
             )
         for key in named:
-            refs.require(ramp, key)
+            require(key)
         needs.flat = read_flat(ramp, refs, parity=parity)
         if needs.flat is None:
             needs.skipped.append("FLATCORR")
@@ -299,7 +306,7 @@ def prepare(
     if "UNITCORR" in todo and ramp.is_rate:
         log.warning("%s: UNITCORR asked for, but BUNIT is %s: nothing to do", ramp.path, ramp.unit)
     amps = needs.amps
-    detector.calibrate_reads(
+    dark_means = detector.calibrate_reads(
         ramp.sci,
         ramp.err,
         ramp.dq,
@@ -321,6 +328,7 @@ def prepare(
         linearize="NLINCORR" in todo,
         darks=None if needs.dark is None else needs.dark.reads,
         darks_at=(region[0], region[2]),
+        darks_bad=DARK_MEAN_DQ,
         times=(float(times[1] - RESET_OVERHEAD), [_per_pixel(t) for t in time])
         if to_rate and len(times) > 1
         else None,
@@ -330,7 +338,7 @@ def prepare(
         time=time,
         times=times,
         unit=f"{ramp.unit}/S" if to_rate else ramp.unit,
-        headers=_headers(ramp, levels, needs.dark, region),
+        headers=_headers(ramp, levels, dark_means),
     )
     return Prepared(done, _cards(ramp, needs, steps), _history(needs, steps, parity=parity))
 
@@ -340,20 +348,19 @@ def _per_pixel(time: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _headers(
-    ramp: Ramp, levels: NDArray[np.float32] | None, dark: files.Dark | None, region: tuple[int, int, int, int]
+    ramp: Ramp, levels: NDArray[np.float32] | None, dark_means: Sequence[float]
 ) -> dict[tuple[str, int], fits.Header]:
     """Extension headers with the levels that were subtracted."""
     headers = dict(ramp.headers)
-    if levels is None and dark is None:
+    if levels is None and not dark_means:
         return headers
     for r in range(ramp.nread):
         label = "SCI", ramp.nread - r
         headers[label] = headers[label].copy()
         if levels is not None:
             headers[label]["MEANBLEV"] = float(f"{levels[r]:.7E}")
-        if dark is not None:
-            mean = detector.good_mean(dark.reads[r].sci, dark.reads[r].dq, DARK_MEAN_DQ, region)
-            headers[label]["MEANDARK"] = float(f"{mean:.7E}")
+        if dark_means:
+            headers[label]["MEANDARK"] = float(f"{dark_means[r]:.7E}")
     return headers
 
 

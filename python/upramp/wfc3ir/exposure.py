@@ -127,11 +127,23 @@ class Ramp:
         """Return a copy with some attributes changed; the arrays left alone are shared."""
         return replace(self, **changes)
 
-    def plot(self, *, region: tuple[slice, slice] | None = None, axes: Axes | None = None) -> Axes:
-        """Draw the level of every interval between reads; see :func:`upramp.plot.plot_ramp`."""
+    def plot(
+        self, *, region: tuple[slice, slice] | None = None, axes: Axes | None = None, **options: Any
+    ) -> Axes:
+        """Draw the level of every interval between reads; see :func:`upramp.plot.plot_ramp`.
+
+        Parameters
+        ----------
+        region : tuple of slice, optional
+            Rows and columns of the readout.
+        axes : matplotlib.axes.Axes, optional
+            Axes to draw on.
+        **options
+            Further keywords of that function.
+        """
         from upramp.plot import plot_ramp
 
-        return plot_ramp(self, region=region, axes=axes)
+        return plot_ramp(self, region=region, axes=axes, **options)
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         header = self.primary

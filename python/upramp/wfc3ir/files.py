@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
@@ -16,9 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from upramp._arrays import __version__
 from upramp.exceptions import InputError, OutputError
 from upramp.io import check_output, table_bytes
-from upramp.wfc3ir.calibration import gather, prepare
+from upramp.ramps import read_stats
+from upramp.wfc3ir.calibration import Needs, gather, prepare
 from upramp.wfc3ir.exposure import Ramp, read_ramp
-from upramp.wfc3ir.fit import Fit
+from upramp.wfc3ir.fit import Fit, fit_ramp, parse_reads
 from upramp.wfc3ir.pipeline import Calibrated, finish
 from upramp.wfc3ir.products import Cards, product_names, write_flt, write_ima
 from upramp.wfc3ir.references import Cache, Refs
@@ -28,7 +30,7 @@ __all__ = ["Correction", "FileOptions", "Outcome", "calibrate_file"]
 
 log = logging.getLogger(__name__)
 
-UNSTABLE, DATAREJECT = 32, 8192
+UNSTABLE, BLOB, BADREAD, DATAREJECT = 32, 512, 1024, 8192
 SMALL_CACHE = 1 << 22
 """Bytes of decoded references kept where no other exposure will want them: the tables, not the images."""
 SUSPICIOUS_UNSTABLE = 0.02
@@ -39,7 +41,7 @@ class Correction(NamedTuple):
     """What a correction makes of an exposure before its ramp is fitted."""
 
     ramp: Ramp
-    """The corrected exposure."""
+    """The exposure with a background that is constant in time."""
     level: NDArray[np.float64]
     """Background rate of every read before, (nread,)."""
     left: NDArray[np.float64]
@@ -47,11 +49,19 @@ class Correction(NamedTuple):
     right: NDArray[np.float64]
     """The same near the right edge."""
     removed: NDArray[np.float64]
-    """Rate taken from every read, (nread,)."""
+    """Rate taken from every read, (nread,), the pedestal included."""
     cards: Cards
     """Primary cards that tell of it."""
     history: tuple[str, ...]
     """HISTORY lines that tell of it."""
+    pedestal: NDArray[np.float32] | None = None
+    """Rate to take off the fit and the reads, (ny, nx), in the exposure's unit per second."""
+    exclude: NDArray[np.bool_] | None = None
+    """Reads to leave out of the fit, (nread,)."""
+    breaks: NDArray[np.bool_] | None = None
+    """Reads before which the ramp is cut, (nread,)."""
+    fit: Callable[[Ramp], Fit] | None = None
+    """What makes an image of the reads, in place of a ramp fit."""
 
 
 class FileOptions(TypedDict, total=False):
@@ -85,6 +95,12 @@ class Outcome:
         Pixels with too many hits to be fitted.
     median : float
         Median of the FLT's good pixels.
+    exptime : (float, float)
+        Exposure time before and after, seconds.
+    nread, dropped : int
+        Reads, the zeroth included, and those of them left out.
+    blobs : float
+        Fraction of the pixels that a permanent blob darkens (512).
     noise : float
         Their robust standard deviation (1.4826 times the median absolute deviation).
     unit : str
@@ -98,6 +114,10 @@ class Outcome:
     hit_fraction: float
     unstable: int
     median: float
+    exptime: tuple[float, float]
+    nread: int
+    dropped: int
+    blobs: float
     noise: float
     unit: str
 
@@ -108,12 +128,14 @@ def calibrate_file(
     *,
     only: Sequence[str] | None = None,
     omit: Sequence[str] | None = None,
-    correct: Callable[[Ramp, Refs], Correction] | None = None,
-    fit_method: str = "calwf3",
+    correct: Callable[[Ramp, Refs, Needs], Correction] | None = None,
     refs: Refs | None = None,
+    fit_method: str = "calwf3",
     crsigma: float | None = None,
     exclude: ArrayLike | str | None = None,
     clear_dq: int = 0,
+    mark: ArrayLike | str | None = None,
+    require: Sequence[str] = (),
     parity: bool = False,
     overwrite: bool = False,
     threads: int | None = None,
@@ -131,13 +153,19 @@ def calibrate_file(
         See :func:`upramp.wfc3ir.steps.steps_to_do`.
     correct : callable, optional
         Correction of the reads before the fit; with it the ramp is fitted whatever the header says.
+    refs : Refs, optional
+        Where to look for reference files.
     fit_method : {"calwf3", "gls"}, optional
         `method` of :func:`upramp.wfc3ir.fit.fit_ramp`.
-    refs, crsigma, exclude : optional
+    crsigma, exclude : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
     clear_dq : int, optional
         DQ bits to clear from every read first. An earlier fit of a bent ramp calls many pixels unstable (32) in
         every read, which looks just like a bad pixel of the detector: 32 gives them a second chance.
+    mark : sequence of int, sequence of bool or str, optional
+        Reads to flag as bad (1024) first, as one does by hand for calwf3.
+    require : sequence of str, optional
+        Steps to do whatever the header says.
     parity : bool, optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
     overwrite : bool, optional
@@ -159,9 +187,10 @@ def calibrate_file(
     clock = [time.perf_counter()]
     ima, flt = _products(Path(path), names or product_names(Path(path), directory), overwrite=overwrite)
     untouched = _read(path, clear_dq)
+    untouched.dq[parse_reads(mark, untouched.nread)] |= BADREAD
     clock.append(time.perf_counter())
     refs = refs or Refs(cache=Cache(SMALL_CACHE))
-    steps = steps_to_do(untouched, only, omit, require=() if correct is None else ("CRCORR",))
+    steps = steps_to_do(untouched, only, omit, require=require if correct is None else ("CRCORR",))
     if not steps:
         raise InputError(f"{path}: nothing to do: no calibration switch is PERFORM (choose with --only)")
     needs = gather(untouched, refs, steps, parity=parity)
@@ -170,16 +199,25 @@ def calibrate_file(
     # The largest reference by far; unless shared, its memory is wanted for the fit.
     needs.dark = None
     untouched = prepared.ramp
-    correction = correct(untouched, refs) if correct is not None else None
+    correction = correct(untouched, refs, needs) if correct is not None else None
+    fit = partial(
+        fit_ramp,
+        method=fit_method,
+        crsigma=crsigma,
+        exclude=_either(untouched.nread, exclude, None if correction is None else correction.exclude),
+        breaks=None if correction is None else correction.breaks,
+        refs=refs,
+        untouched=untouched,
+        parity=parity,
+        threads=threads,
+    )
     done = finish(
         untouched if correction is None else correction.ramp,
         steps,
         refs=refs,
         needs=needs,
-        fit_method=fit_method,
-        crsigma=crsigma,
-        exclude=exclude,
-        untouched=untouched,
+        fit=fit if correction is None or correction.fit is None else correction.fit,
+        pedestal=None if correction is None else correction.pedestal,
         parity=parity,
         threads=threads,
     )
@@ -197,9 +235,21 @@ def calibrate_file(
         hit_fraction=float(np.mean(done.fit.read_dq[-1][y, x] & DATAREJECT != 0)),
         unstable=done.fit.unstable,
         median=median,
+        exptime=(float(untouched.times[-1]), done.fit.exptime),
+        nread=untouched.nread,
+        dropped=int(done.fit.dropped.sum()),
+        blobs=float(np.mean(done.fit.dq & BLOB != 0)),
         noise=noise,
         unit=done.fit.unit,
     )
+
+
+def _either(nread: int, *reads: ArrayLike | str | None) -> NDArray[np.bool_]:
+    """Reads that any of these name."""
+    chosen = np.zeros(nread, bool)
+    for each in reads:
+        chosen |= parse_reads(each, nread)
+    return chosen
 
 
 def _products(path: Path, names: tuple[Path, Path], *, overwrite: bool) -> tuple[Path, Path]:
@@ -269,7 +319,7 @@ def _reads_table(correction: Correction, done: Calibrated) -> bytes:
             "IMSET": (ramp.imset.astype(np.int16), None),
             "SAMPTIME": (ramp.times, "s"),
             "DELTATIM": (np.diff(ramp.times, prepend=0.0), "s"),
-            "USED": (~done.fit.excluded & (ramp.sampnum > 0), None),
+            "USED": (~done.fit.dropped & (ramp.sampnum > 0), None),
             "MEDIAN": (correction.level, unit),
             "LEFT": (correction.left, unit),
             "RIGHT": (correction.right, unit),
@@ -280,9 +330,7 @@ def _reads_table(correction: Correction, done: Calibrated) -> bytes:
 
 
 def _sky(fit: Fit) -> tuple[float, float]:
-    """Median and robust standard deviation of the good pixels."""
-    good = fit.rate[(fit.dq == 0) & np.isfinite(fit.rate)]
-    if good.size == 0:
-        return float("nan"), float("nan")
-    median = float(np.median(good))
-    return median, float(1.4826 * np.median(np.abs(good - median)))
+    """Median and robust standard deviation of the good pixels; NaN without any."""
+    median = float(read_stats(fit.rate[None], fit.dq[None]).median[0])
+    off = np.abs(fit.rate - np.float32(median))
+    return median, float(1.4826 * read_stats(off[None], fit.dq[None]).median[0])

@@ -48,6 +48,8 @@ class Fit:
         Exposure time of a pixel without hits, seconds.
     excluded : (nread,) ndarray of bool
         Reads that were left out.
+    breaks : (nread,) ndarray of bool or None
+        Reads before which the ramp was cut on demand.
     unstable : int
         Pixels with too many hits to be fitted.
     notes : tuple of str
@@ -65,6 +67,12 @@ class Fit:
     excluded: NDArray[np.bool_]
     unstable: int
     notes: tuple[str, ...] = ()
+    breaks: NDArray[np.bool_] | None = None
+
+    @property
+    def dropped(self) -> NDArray[np.bool_]:
+        """Reads that were left out, or whose interval was, (nread,)."""
+        return self.excluded if self.breaks is None else self.excluded | self.breaks
 
 
 def fit_ramp(
@@ -74,6 +82,7 @@ def fit_ramp(
     crsigma: float | None = None,
     bad_dq: int | None = None,
     exclude: ArrayLike | str | None = None,
+    breaks: ArrayLike | None = None,
     refs: Refs | None = None,
     untouched: Ramp | None = None,
     parity: bool = False,
@@ -93,7 +102,10 @@ def fit_ramp(
     bad_dq : int, optional
         DQ bits that always exclude a sample; default from CRREJTAB if at hand, else 256.
     exclude : sequence of int, sequence of bool or str, optional
-        Reads to leave out, by SAMPNUM, as a mask of length nread, or as text (see :func:`parse_reads`).
+        Reads to leave out, by SAMPNUM, as a mask of length nread, or as text (see :func:`parse_reads`). The fit
+        does not span the gap that they leave: what fell in meanwhile stays out of it too. With `parity` it does.
+    breaks : sequence of int, sequence of bool or str, optional
+        Reads before which something fell in that no line may span, given likewise; they themselves are used.
     refs : Refs, optional
         Where to look for CRREJTAB, CCDTAB and the flats.
     untouched : Ramp, optional
@@ -134,6 +146,8 @@ def fit_ramp(
     table_sigma, table_dq = (4.0, 256) if None not in (crsigma, bad_dq) else rejection(ramp, refs)
     amps = amplifiers(ramp, refs)
     excluded = parse_reads(exclude, ramp.nread)
+    asked = parse_reads(breaks, ramp.nread)
+    cuts = _breaks(excluded, asked, parity=parity)
     notes: tuple[str, ...] = ()
     to_dn, flat = None, None
     if ramp.in_electrons and not parity:
@@ -152,7 +166,14 @@ def fit_ramp(
     )
     if gls:
         made = fit_differences(
-            ramp, amps, params, excluded=excluded, untouched=untouched, to_dn=to_dn, threads=threads
+            ramp,
+            amps,
+            params,
+            excluded=excluded,
+            breaks=asked,
+            untouched=untouched,
+            to_dn=to_dn,
+            threads=threads,
         )
         notes = (f"  generalised least squares on differences, hits at {params.crsigma:g} sigma", *notes)
     else:
@@ -163,6 +184,7 @@ def fit_ramp(
             ramp.time,
             params,
             excluded=excluded,
+            breaks=cuts,
             to_dn=to_dn,
             region=ramp.border,
             threads=threads,
@@ -172,10 +194,9 @@ def fit_ramp(
         # The pipeline adds the flat's own error after the fit; a re-fit must not lose it.
         part = np.divide(made.rate * flat.err, flat.sci, out=np.zeros_like(err), where=flat.sci != 0)
         err = np.hypot(err, part)
-    used = np.flatnonzero(~excluded[1:]) + 1
-    exptime = float(ramp.times[used[-1]] - ramp.times[used[0] - 1])
+    exptime = _covered(ramp.times, excluded, cuts)
     if gls:
-        exptime = float(np.diff(ramp.times)[used_intervals(excluded)].sum())
+        exptime = float(np.diff(ramp.times)[used_intervals(excluded, asked)].sum())
     return Fit(
         rate=made.rate,
         err=err,
@@ -188,7 +209,26 @@ def fit_ramp(
         excluded=excluded,
         unstable=made.unstable,
         notes=notes,
+        breaks=asked,
     )
+
+
+def _breaks(excluded: NDArray[np.bool_], asked: NDArray[np.bool_], *, parity: bool) -> NDArray[np.bool_]:
+    """Reads before which the ramp is cut: where it was asked for, and after a gap."""
+    if parity:
+        return asked
+    after_gap = ~excluded[1:] & excluded[:-1]
+    # A ramp that begins late has no gap.
+    first = int(np.argmin(excluded[1:]))
+    after_gap[: first + 1] = False
+    return asked | np.concatenate(([False], after_gap))
+
+
+def _covered(times: NDArray[np.float64], excluded: NDArray[np.bool_], breaks: NDArray[np.bool_]) -> float:
+    """Exposure time of a pixel without hits: up to each read used, without what is cut out."""
+    used = np.flatnonzero(~excluded[1:]) + 1
+    start = times[np.concatenate(([used[0] - 1], used[:-1]))]
+    return float((times[used] - start)[~breaks[used]].sum())
 
 
 def last_read(ramp: Ramp) -> Fit:

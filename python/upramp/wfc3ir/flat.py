@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from upramp.exceptions import ReferenceFileError
 from upramp.wfc3ir.exposure import BORDER, Ramp
-from upramp.wfc3ir.reference_files import Reference, check_fit, load_images, offset, plane
+from upramp.wfc3ir.reference_files import Reference, check_fit, load, offset, plane, read_images
 from upramp.wfc3ir.references import Amplifiers, Refs
 
 __all__ = ["Flat", "flat_from_errors", "read_flat", "response"]
@@ -60,32 +60,38 @@ def read_flat(ramp: Ramp, refs: Refs, *, parity: bool = False) -> Flat | None:
         return None
     product = usable[0]
     for other in usable[1:]:
-        a, b = product.sci * other.err, other.sci * product.err
+        err, own = product.sci * other.err, other.sci * product.err
+        # In place: a plane is hardly computed when it costs as much again to have memory for the next.
+        err *= err
+        own *= own
+        err += own
         product = Flat(
             product.sci * other.sci,
-            np.sqrt(a * a + b * b, dtype=np.float32),
+            np.sqrt(err, out=err),
             product.dq | other.dq,
             product.history + other.history,
         )
-    return product
+    return Flat(
+        np.ascontiguousarray(product.sci, np.float32),
+        np.ascontiguousarray(product.err, np.float32),
+        np.ascontiguousarray(product.dq, np.uint16),
+        product.history,
+    )
 
 
 def _read(ramp: Ramp, refs: Refs, keyword: str, *, parity: bool) -> Flat | None:
-    """The part of a flat that the exposure's light-sensitive pixels fall on."""
+    """The part of a flat that the exposure's light-sensitive pixels fall on, as it lies in the file."""
     path = refs.find(ramp, keyword)
     if path is None:
         return None
-    images = load_images(refs, path)
+    images = load(refs, path, read_images)
     check_fit(ramp, keyword, path, images.primary, parity=parity)
     reference = Reference(keyword, refs.name(ramp, keyword), images.primary)
     if reference.dummy:
         return None
     y, x = offset(ramp, images, path)
     ny, nx = (size - 2 * BORDER for size in ramp.sci.shape[1:])
-    sci, err, dq = (
-        np.ascontiguousarray(plane(images, path, name)[y : y + ny, x : x + nx])
-        for name in ("SCI", "ERR", "DQ")
-    )
+    sci, err, dq = (plane(images, path, name)[y : y + ny, x : x + nx] for name in ("SCI", "ERR", "DQ"))
     return Flat(sci, err, dq, tuple(reference.history()))
 
 

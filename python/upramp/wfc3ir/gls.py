@@ -28,6 +28,7 @@ def fit_differences(
     params: CrcorrParams,
     *,
     excluded: NDArray[np.bool_],
+    breaks: NDArray[np.bool_],
     untouched: Ramp | None = None,
     to_dn: NDArray[np.float32] | None = None,
     threads: int | None = None,
@@ -45,6 +46,8 @@ def fit_differences(
         Of :func:`upramp.ramps.fit_crcorr`: threshold, bad DQ bits, unit, and rescue by the zeroth read.
     excluded : (nread,) ndarray of bool
         Reads to leave out, with the differences on both sides.
+    breaks : (nread,) ndarray of bool
+        Reads whose difference to the read before is left out.
     untouched : Ramp, optional
         The exposure before a background was subtracted from `ramp`, whose photon noise remains.
     to_dn : (ny, nx) ndarray of float32, optional
@@ -70,7 +73,7 @@ def fit_differences(
     that of the first difference alone. Where it holds a signal (2048) the others, corrected for nonlinearity on
     top of it, are off by its own correction: it is left out unless it makes the only difference.
     """
-    if not used_intervals(excluded).any():
+    if not used_intervals(excluded, breaks).any():
         raise ValueError("exclude leaves no two reads in succession, expected at least two")
     out = excluded.copy()
     subtracted = str(ramp.primary.get("ZOFFCORR", "")).strip().upper() in ("PERFORM", "COMPLETE")
@@ -108,6 +111,9 @@ def fit_differences(
             passing=DETECTORPROB | UNSTABLE,
             hidden=SATPIXEL | SPIKE | ZEROSIG | DATAREJECT,
         ),
+        mask=np.broadcast_to(breaks[1:, None, None], (ramp.nread - 1, *sci.shape[1:]))
+        if breaks.any()
+        else None,
         excluded=out,
         scale=scale,
         sigma=params.crsigma,
@@ -128,9 +134,17 @@ def fit_differences(
     return fit
 
 
-def used_intervals(excluded: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Intervals between two reads neither of which is left out, shape (nread - 1,)."""
-    used: NDArray[np.bool_] = ~(excluded[1:] | excluded[:-1])
+def used_intervals(excluded: NDArray[np.bool_], breaks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Intervals that enter a fit, shape (nread - 1,).
+
+    Parameters
+    ----------
+    excluded : (nread,) ndarray of bool
+        Reads that are left out, and the intervals on both sides with them.
+    breaks : (nread,) ndarray of bool
+        Reads whose interval since the read before is left out.
+    """
+    used: NDArray[np.bool_] = ~(excluded[1:] | excluded[:-1] | breaks[1:])
     return used
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from upramp import detector
 from upramp.detector import Planes
@@ -18,6 +19,7 @@ from upramp.wfc3ir.calibration import Needs, gather, prepare
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.fit import Fit, fit_ramp, last_read
 from upramp.wfc3ir.flat import Flat
+from upramp.wfc3ir.pedestal import lower_fit, lower_reads
 from upramp.wfc3ir.products import Cards
 from upramp.wfc3ir.references import Refs, amplifiers
 from upramp.wfc3ir.steps import steps_to_do
@@ -42,10 +44,8 @@ def finish(
     *,
     refs: Refs | None = None,
     needs: Needs | None = None,
-    fit_method: str = "calwf3",
-    crsigma: float | None = None,
-    exclude: ArrayLike | str | None = None,
-    untouched: Ramp | None = None,
+    fit: Callable[[Ramp], Fit] | None = None,
+    pedestal: NDArray[np.float32] | None = None,
     parity: bool = False,
     threads: int | None = None,
 ) -> Calibrated:
@@ -54,16 +54,18 @@ def finish(
     Parameters
     ----------
     ramp : Ramp
-        Exposure; FLATCORR changes its arrays in place.
+        Exposure; FLATCORR and `pedestal` change its arrays in place.
     steps : iterable of str, optional
         Which of CRCORR and FLATCORR to do, in this order; others are ignored.
     refs : Refs, optional
         Where to look for reference files.
     needs : Needs, optional
         Of :func:`upramp.wfc3ir.calibration.gather`; default what FLATCORR needs.
-    fit_method : {"calwf3", "gls"}, optional
-        `method` of :func:`upramp.wfc3ir.fit.fit_ramp`.
-    crsigma, exclude, untouched, parity, threads : optional
+    fit : callable, optional
+        What CRCORR does; default :func:`upramp.wfc3ir.fit.fit_ramp`.
+    pedestal : (ny, nx) ndarray of float32, optional
+        Rate to take off the fit and the reads, in the unit of the exposure per second, before FLATCORR.
+    parity, threads : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
 
     Returns
@@ -83,35 +85,29 @@ def finish(
     if needs is None:
         needs = gather(ramp, refs, [step for step in steps if step == "FLATCORR"], parity=parity)
     if "CRCORR" in steps:
-        fit = fit_ramp(
-            ramp,
-            method=fit_method,
-            crsigma=crsigma,
-            exclude=exclude,
-            refs=refs,
-            untouched=untouched,
-            parity=parity,
-            threads=threads,
-        )
+        done = fit(ramp) if fit is not None else fit_ramp(ramp, refs=refs, parity=parity, threads=threads)
         cards["CRCORR"] = "COMPLETE", ""
-        history += ["CRCORR complete.", *fit.notes]
-        log.info("%s: %d unstable pixels", ramp.path, fit.unstable)
+        history += ["CRCORR complete.", *done.notes]
+        log.info("%s: %d unstable pixels", ramp.path, done.unstable)
     else:
-        fit = last_read(ramp)
+        done = last_read(ramp)
+    if pedestal is not None:
+        lower_reads(ramp, pedestal)
+        done = lower_fit(done, ramp, pedestal)
     if "FLATCORR" in steps:
         if needs.flat is not None:
             gain = float(amplifiers(ramp, refs).mean_gain)
-            ramp, fit = _divide_flat(ramp, fit, needs.flat, gain, threads)
+            ramp, done = _divide_flat(ramp, done, needs.flat, gain, threads)
             history += ["FLATCORR complete ...", *needs.flat.history]
         else:
             history.append("FLATCORR skipped due to dummy reference file ...")
         cards["FLATCORR"] = "COMPLETE" if needs.flat is not None else "SKIPPED", ""
-    if fit.excluded.any():
-        dropped = np.flatnonzero(fit.excluded)
-        cards["EXPTIME"] = fit.exptime, ""
+    if done.dropped.any():
+        dropped = np.flatnonzero(done.dropped)
+        cards["EXPTIME"] = done.exptime, ""
         cards["NPOP"] = int(dropped.size), "number of reads left out of the ramp fit"
         cards["POPREADS"] = " ".join(map(str, dropped)), "their SAMPNUM"
-    return Calibrated(ramp, fit, cards, tuple(history))
+    return Calibrated(ramp, done, cards, tuple(history))
 
 
 def calibrate(
@@ -175,9 +171,15 @@ def calibrate(
         steps,
         refs=refs,
         needs=needs,
-        fit_method=fit_method,
-        crsigma=crsigma,
-        exclude=exclude,
+        fit=partial(
+            fit_ramp,
+            method=fit_method,
+            crsigma=crsigma,
+            exclude=exclude,
+            refs=refs,
+            parity=parity,
+            threads=threads,
+        ),
         parity=parity,
         threads=threads,
     )

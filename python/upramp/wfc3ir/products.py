@@ -145,7 +145,7 @@ def write_flt(
                 header[key] = header[key] - BORDER
     for name in ("SCI", "ERR"):
         headers[name]["BUNIT"] = fit.unit
-    if fit.excluded.any():
+    if fit.dropped.any():
         headers["SCI"]["SAMPTIME"] = fit.exptime
     stated = int(headers["SCI"].get("SDQFLAGS", 0xFFFF)) & 0xFFFF
     whole = bounds(None, fit.rate.shape)
@@ -176,7 +176,7 @@ def _unit(
     name: str, header: fits.Header, plane: Any, shape: tuple[int, ...]
 ) -> tuple[fits.Header, NDArray[Any] | None]:
     """One extension: an image, or null where it was null and still is constant."""
-    if np.ndim(plane) == 0 or (header["NAXIS"] == 0 and np.all(plane == plane[0, 0])):
+    if np.ndim(plane) == 0 or (header["NAXIS"] == 0 and _constant(plane)):
         value = plane if np.ndim(plane) == 0 else plane[0, 0]
         if header["NAXIS"] == 0:
             stated = header.get("PIXVALUE")
@@ -190,6 +190,11 @@ def _unit(
         header = header.copy()
         _describe_image(header, name, shape)
     return header, plane
+
+
+def _constant(plane: NDArray[Any]) -> bool:
+    # A row from the middle tells an image at once; the first ones are of reference pixels.
+    return bool(np.all(plane[len(plane) // 2] == plane[0, 0]) and np.all(plane == plane[0, 0]))
 
 
 def _describe_image(header: fits.Header, name: str, shape: tuple[int, ...]) -> None:

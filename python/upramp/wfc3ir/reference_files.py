@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,13 @@ __all__ = [
     "TableFile",
     "bad_pixels",
     "check_fit",
+    "load",
     "load_dark",
-    "load_images",
     "load_linearity",
-    "load_table",
     "offset",
     "overscan",
+    "read_images",
+    "read_table",
 ]
 
 FILETYPES = {
@@ -55,15 +57,25 @@ class TableFile(NamedTuple):
     primary: fits.Header
     columns: dict[str, NDArray[Any]]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        return sum(column.nbytes for column in self.columns.values())
+
 
 class ImageFile(NamedTuple):
     """The images of a file."""
 
     primary: fits.Header
     planes: dict[tuple[str, int], NDArray[Any]]
-    """By EXTNAME and EXTVER; null ones filled."""
+    """By EXTNAME and EXTVER, read only; null ones filled, others perhaps big-endian, as they lie in the file."""
     ltv: tuple[float, float]
     """LTV2 and LTV1 of the first."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        return sum(plane.nbytes for plane in self.planes.values())
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -93,8 +105,11 @@ class Reference(NamedTuple):
         return [f"  reference {kind} {self.name}", *(f"    {text}" for text in (*told, self.row) if text)]
 
 
-def load_table(refs: Refs, path: Path) -> TableFile:
-    """Read the first table of a file.
+Read = TypeVar("Read", TableFile, ImageFile)
+
+
+def load(refs: Refs, path: Path, read: Callable[[Path], Read]) -> Read:
+    """What a reference file holds, read once for all exposures that share `refs`.
 
     Parameters
     ----------
@@ -102,37 +117,35 @@ def load_table(refs: Refs, path: Path) -> TableFile:
         Keeps what was read.
     path : Path
         File.
+    read : callable
+        :func:`read_table` or :func:`read_images`.
     """
-    table: TableFile = refs.cache.get(
-        path, _read_table, lambda made: sum(c.nbytes for c in made.columns.values())
-    )
-    return table
+    found: Read = refs.cache.get(path, read, lambda made: made.nbytes)
+    return found
 
 
-def _read_table(path: Path) -> TableFile:
+def read_table(path: Path) -> TableFile:
+    """Read the first table of a file.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+    """
     with FitsReader(path) as reader:
         if len(reader.extensions) < 2:
             raise ReferenceFileError(f"{path}: holds no table")
         return TableFile(reader.extensions[0].header, reader.columns())
 
 
-def load_images(refs: Refs, path: Path) -> ImageFile:
+def read_images(path: Path) -> ImageFile:
     """Read all images of a file that calibration needs.
 
     Parameters
     ----------
-    refs : Refs
-        Keeps what was read.
     path : Path
         File.
     """
-    found: ImageFile = refs.cache.get(
-        path, _read_images, lambda made: sum(p.nbytes for p in made.planes.values())
-    )
-    return found
-
-
-def _read_images(path: Path) -> ImageFile:
     planes: dict[tuple[str, int], NDArray[Any]] = {}
     # Null extensions of one value share an image: a dark has as many as it has reads.
     constant: dict[tuple[object, ...], NDArray[Any]] = {}
@@ -148,8 +161,7 @@ def _read_images(path: Path) -> ImageFile:
                 continue
             dtype = np.uint16 if name == "DQ" else np.float32
             if unit.shape:
-                plane = np.empty(unit.shape, dtype)
-                reader.read_into(index, plane)
+                plane = reader.plane(index, dtype)
             elif {"NPIX1", "NPIX2", "PIXVALUE"} <= set(header):
                 size, value = (int(header["NPIX2"]), int(header["NPIX1"])), header["PIXVALUE"]
                 same = size, value, np.dtype(dtype)

@@ -18,7 +18,7 @@ from upramp.wfc3ir.exposure import Ramp, read_ramp
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["interval_medians", "interval_rates", "inventory", "sample_table", "strips"]
+__all__ = ["holds_offset", "interval_medians", "interval_rates", "inventory", "sample_table", "strips"]
 
 ACCEPTED_DQ = 1024 | 2048 | 8192
 """Bits that leave a sample fit for a median: charge trap, signal in the zeroth read, cosmic ray."""
@@ -173,12 +173,19 @@ def interval_rates(ramp: Ramp) -> NDArray[np.float32]:
     after = (weight[1:] / steps).astype(np.float32)[:, None, None]
     before = (weight[:-1] / steps).astype(np.float32)[:, None, None]
     rates: NDArray[np.float32] = ramp.sci[1:] * after
-    first = 0 if _holds_offset(ramp) else 1
+    first = 0 if holds_offset(ramp) else 1
     rates[first:] -= ramp.sci[first:-1] * before[first:]
     return rates
 
 
-def _holds_offset(ramp: Ramp) -> bool:
+def holds_offset(ramp: Ramp) -> bool:
+    """Whether the zeroth read has not been subtracted yet, as in a RAW file.
+
+    Parameters
+    ----------
+    ramp : Ramp
+        Exposure.
+    """
     return not ramp.is_rate and str(ramp.primary.get("ZOFFCORR", "")).strip() != "COMPLETE"
 
 

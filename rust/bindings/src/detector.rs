@@ -4,9 +4,9 @@ use numpy::{
     Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyReadwriteArray3, PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
-use upramp_kernels::detector::chain::{self, Dark, Linearity, Steps, Times};
+use upramp_kernels::detector::chain::{self, Dark, Darks, Linearity, Steps, Times};
 use upramp_kernels::detector::frame::Reads;
-use upramp_kernels::detector::image::Image;
+use upramp_kernels::detector::image::{Image, Pixel, Pixels};
 use upramp_kernels::detector::noise::{Amplifier, Amplifiers};
 use upramp_kernels::detector::{flat, reference_pixels, statistics};
 use upramp_kernels::{Error, par};
@@ -14,29 +14,34 @@ use upramp_kernels::{Error, par};
 type Bounds = (usize, usize, usize, usize);
 type Corner = (usize, usize);
 type Summary = (f32, f32, f32);
-type ImagePlanes<'py> = (PyReadonlyArray2<'py, f32>, PyReadonlyArray2<'py, f32>, PyReadonlyArray2<'py, u16>);
+/// A reference image: numbers, or bytes as they lie in a file.
+#[derive(FromPyObject)]
+pub enum Stored<'py, T: Element> {
+    Native(PyReadonlyArray2<'py, T>),
+    File(PyReadonlyArray2<'py, u8>),
+}
+
+type ImagePlanes<'py> = (Stored<'py, f32>, Stored<'py, f32>, Stored<'py, u16>);
 /// Coefficients, saturation level, flags, super zero read, its uncertainty; where the exposure lies on them.
-type LinearityPlanes<'py> = (
-    Vec<PyReadonlyArray2<'py, f32>>,
-    PyReadonlyArray2<'py, f32>,
-    PyReadonlyArray2<'py, u16>,
-    PyReadonlyArray2<'py, f32>,
-    PyReadonlyArray2<'py, f32>,
-    Corner,
-);
+type LinearityPlanes<'py> =
+    (Vec<Stored<'py, f32>>, Stored<'py, f32>, Stored<'py, u16>, Stored<'py, f32>, Stored<'py, f32>, Corner);
 
 /// Lay a reference image under the light-sensitive pixels.
-fn image<'a, T: Element>(
+fn image<'a, T: Element + Pixel>(
     name: &'static str,
-    array: &'a PyReadonlyArray2<'_, T>,
+    array: &'a Stored<'_, T>,
     at: Corner,
     covered: [usize; 2],
 ) -> PyResult<Image<'a, T>> {
-    let &[ny, nx] = array.shape() else { unreachable!("a 2-d array has two axes") };
-    Image::new(name, array.as_slice()?, [ny, nx], [at.0, at.1], covered).map_err(refuse)
+    let (pixels, shape, width) = match array {
+        Stored::Native(array) => (Pixels::Native(array.as_slice()?), array.shape(), 1),
+        Stored::File(bytes) => (Pixels::File(bytes.as_slice()?), bytes.shape(), size_of::<T>()),
+    };
+    let &[ny, nx] = shape else { unreachable!("a 2-d array has two axes") };
+    Image::new(name, pixels, [ny, nx / width], [at.0, at.1], covered).map_err(refuse)
 }
 
-/// Take all reads through the detector steps up to the ramp fit, in place.
+/// Take all reads through the detector steps up to the ramp fit, in place; the mean of every dark.
 #[pyfunction]
 #[pyo3(signature = (sci, err, dq, region, *, bad_pixels, zero_signal, levels, zero_offset, noise, amps, linearity,
     linearize, darks, times, threads))]
@@ -55,10 +60,10 @@ pub fn calibrate_reads(
     amps: ([f32; 4], [f32; 4], (isize, isize)),
     linearity: Option<LinearityPlanes<'_>>,
     linearize: bool,
-    darks: Option<(Vec<ImagePlanes<'_>>, Corner)>,
+    darks: Option<(Vec<ImagePlanes<'_>>, Corner, u16)>,
     times: Option<(f64, Vec<PyReadonlyArray1<'_, f32>>)>,
     threads: usize,
-) -> PyResult<()> {
+) -> PyResult<Vec<f32>> {
     let &[nread, ny, nx] = sci.shape() else { unreachable!("a 3-d array has three axes") };
     let region = arrays::region(region, [ny, nx]).map_err(refuse)?;
     let covered = region.shape();
@@ -74,8 +79,8 @@ pub fn calibrate_reads(
     };
     let darks = match &darks {
         None => None,
-        Some((planes, at)) => Some(
-            planes
+        Some((planes, at, bad)) => Some(Darks {
+            reads: planes
                 .iter()
                 .map(|(sci, err, dq)| {
                     Ok(Dark {
@@ -84,8 +89,9 @@ pub fn calibrate_reads(
                         dq: image("dark dq", dq, *at, covered)?,
                     })
                 })
-                .collect::<PyResult<Vec<_>>>()?,
-        ),
+                .collect::<PyResult<_>>()?,
+            bad: *bad,
+        }),
     };
     let times = match &times {
         None => None,
@@ -192,22 +198,4 @@ pub fn good_pixels(
     })?;
     let summary = |s: statistics::Summary| (s.mean, s.min, s.max);
     Ok(found.iter().map(|of| (of.count, summary(of.sci), summary(of.err), summary(of.snr))).collect())
-}
-
-/// Mean of the pixels of a region without any of the flags; 0 if there are none.
-#[pyfunction]
-#[pyo3(signature = (sci, dq, flags, region))]
-pub fn good_mean(
-    py: Python<'_>,
-    sci: PyReadonlyArray2<'_, f32>,
-    dq: PyReadonlyArray2<'_, u16>,
-    flags: u16,
-    region: Bounds,
-) -> PyResult<f32> {
-    let &[ny, nx] = sci.shape() else { unreachable!("a 2-d array has two axes") };
-    if dq.shape() != sci.shape() {
-        return Err(refuse(Error::Shape { name: "dq", got: dq.shape().to_vec(), expected: vec![ny, nx] }));
-    }
-    let (sci, dq) = (sci.as_slice()?, dq.as_slice()?);
-    enter(py, || Ok(statistics::mean(sci, dq, flags, &arrays::region(region, [ny, nx])?, nx)))
 }

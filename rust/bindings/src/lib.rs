@@ -17,13 +17,13 @@ mod _core {
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
-    use crate::bytes::swap_big_endian;
+    use crate::bytes::{copy_swapped, swap_big_endian};
     #[pymodule_export]
-    use crate::detector::{calibrate_reads, divide_flat, good_mean, good_pixels, reference_levels};
+    use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]
     use crate::ramp::fit_crcorr;
     #[pymodule_export]
-    use crate::reads::read_stats;
+    use crate::reads::{average_intervals, cell_levels, interval_stats, read_stats};
 }

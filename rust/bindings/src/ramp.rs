@@ -28,7 +28,7 @@ type Products<'py> = (
 
 /// Fit every ramp in `region` (y0, y1, x0, x1): rate, err, dq, samp, time, read_dq, unstable pixels.
 #[pyfunction]
-#[pyo3(signature = (sci, err, dq, times, time_cube, excluded, to_dn, region, params, threads))]
+#[pyo3(signature = (sci, err, dq, times, time_cube, excluded, breaks, to_dn, region, params, threads))]
 #[expect(clippy::too_many_arguments, reason = "the flat list the Python layer fills by name")]
 pub fn fit_crcorr<'py>(
     py: Python<'py>,
@@ -38,6 +38,7 @@ pub fn fit_crcorr<'py>(
     times: PyReadonlyArray1<'py, f32>,
     time_cube: Option<PyReadonlyArray3<'py, f32>>,
     excluded: PyReadonlyArray1<'py, bool>,
+    breaks: PyReadonlyArray1<'py, bool>,
     to_dn: Option<PyReadonlyArray2<'py, f32>>,
     region: (usize, usize, usize, usize),
     params: CrcorrParams,
@@ -53,6 +54,7 @@ pub fn fit_crcorr<'py>(
         dq: arrays::cube("dq", &dq)?,
         times,
         excluded: excluded.as_slice()?,
+        breaks: breaks.as_slice()?,
         to_dn: to_dn.as_ref().map(|image| image.as_slice()).transpose()?,
     };
     let CrcorrParams { crsigma, bad_dq, gain, rate, zeroth_rescue, zeroth_time, parity } = params;

@@ -1,4 +1,4 @@
-//! FITS is big-endian: swap a plane to native order while it is still in cache.
+//! FITS is big-endian: swap words where they lie, or on the way to where they shall be written from.
 
 use crate::simd;
 
@@ -37,9 +37,32 @@ pub fn swap_big_endian<T: Word>(words: &mut [T]) {
     simd::run(Swap(words));
 }
 
+/// Copy words from one order to the other; `into` is as long as `words`.
+pub fn copy_swapped<T: Word>(words: &[T], into: &mut [T]) {
+    struct Copy<'a, 'b, T>(&'a [T], &'b mut [T]);
+    impl<T: Word> simd::Loop for Copy<'_, '_, T> {
+        type Output = ();
+        #[inline(always)]
+        fn run(self) {
+            for (word, into) in self.0.iter().zip(self.1) {
+                *into = word.swap_if_little();
+            }
+        }
+    }
+    simd::run(Copy(words, into));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copies_are_swapped() {
+        let words: Vec<u16> = (0..37).map(|i| (0x0102u16 + i).to_be()).collect();
+        let mut copy = vec![0; words.len()];
+        copy_swapped(&words, &mut copy);
+        assert!(copy.iter().enumerate().all(|(i, &word)| word == 0x0102 + i as u16));
+    }
 
     #[test]
     fn reverses_bytes_of_every_word() {

@@ -13,6 +13,7 @@ struct Ramps {
     dq: Vec<u16>,
     times: Vec<f32>,
     excluded: Vec<bool>,
+    breaks: Vec<bool>,
     to_dn: Option<Vec<f32>>,
     params: Params,
 }
@@ -35,6 +36,7 @@ impl Ramps {
                 Path::Plain => Times::PerPixel(Cube::new("times", &each, [nread, ny, nx]).unwrap()),
             },
             excluded: &self.excluded,
+            breaks: &self.breaks,
             to_dn: self.to_dn.as_deref(),
         };
         fit_crcorr(&reads, &region, &self.params, threads).unwrap()
@@ -122,18 +124,25 @@ fn make(seed: u64, nread: usize, rate: bool, parity: bool, masks: bool) -> Ramps
         excluded[random.below(nread - 1)] = true;
         excluded[nread - 1] = false;
     }
+    let mut breaks = vec![false; nread];
+    if masks && random.next() < 0.5 {
+        breaks[random.below(nread)] = true;
+        breaks[random.below(nread)] = true;
+    }
     let to_dn = masks.then(|| {
         let flat = |random: &mut Random| if random.next() < 0.02 { 0.0 } else { 0.4 + 0.1 * random.next() };
         (0..size).map(|_| flat(&mut random)).collect()
     });
     let params =
         Params { crsigma: 4.0, bad_dq: 256, gain: 2.35, rate, zeroth_rescue: true, zeroth_time: 2.9, parity };
-    Ramps { shape, sci, err, dq, times, excluded, to_dn, params }
+    Ramps { shape, sci, err, dq, times, excluded, breaks, to_dn, params }
 }
 
 /// Ramps whose pixels nearly all have one step, up or down, at any place; some have a second one near the limit, a few a flag.
 fn make_steps(seed: u64, nread: usize, rate: bool, parity: bool, masks: bool) -> Ramps {
     let mut ramps = make(seed, nread, rate, parity, masks);
+    // Breaks are the plain path's alone.
+    ramps.breaks.fill(false);
     let mut random = Random(!seed);
     let size = ramps.shape[1] * ramps.shape[2];
     let rare = [0u16, 1, 256, 512, 1024, 2048, 8192];
@@ -276,13 +285,64 @@ proptest! {
 }
 
 #[test]
+fn what_falls_in_at_a_break_changes_nothing() {
+    let mut ramps = make(5, 12, false, false, false);
+    ramps.dq.fill(0);
+    ramps.breaks[5] = true;
+    let size = ramps.shape[1] * ramps.shape[2];
+    for p in 0..size {
+        for r in 0..12 {
+            let counts = 2.0 * ramps.times[r] + ((p * 12 + r) % 7) as f32;
+            (ramps.sci[r * size + p], ramps.err[r * size + p]) = (counts, (70.0 + counts / 2.35).sqrt());
+        }
+    }
+    let quiet = ramps.fit(2);
+    ramps.sci[5 * size..].iter_mut().for_each(|signal| *signal += 5000.0);
+    let disturbed = ramps.fit(2);
+    assert!(disturbed.read_dq.iter().all(|&flags| flags == 0));
+    assert!(quiet.samp.iter().all(|&samp| samp == 12));
+    let covered = ramps.times[4] + ramps.times[11] - ramps.times[5];
+    for p in 0..size {
+        assert!((quiet.time[p] - covered).abs() < 1e-3);
+        assert!((quiet.rate[p] / quiet.time[p] - 2.0).abs() < 0.1);
+        assert!((disturbed.rate[p] - quiet.rate[p]).abs() < 0.01 * quiet.err[p]);
+    }
+    ramps.breaks.fill(false);
+    assert!(ramps.fit(2).read_dq[11 * size..].iter().all(|&flags| flags & 8192 != 0));
+}
+
+#[test]
+fn a_last_read_alone_after_a_break_is_left_out() {
+    let mut ramps = make(6, 8, false, false, false);
+    ramps.dq.fill(0);
+    let size = ramps.shape[1] * ramps.shape[2];
+    for p in 0..size {
+        for r in 0..8 {
+            (ramps.sci[r * size + p], ramps.err[r * size + p]) = (3.0 * ramps.times[r], 9.0);
+        }
+    }
+    ramps.breaks[7] = true;
+    ramps.sci[7 * size..].fill(1e6);
+    let fit = ramps.fit(1);
+    assert!(fit.samp.iter().all(|&samp| samp == 7) && fit.dq.iter().all(|&dq| dq == 0));
+    assert!(fit.rate.iter().zip(&fit.time).all(|(rate, time)| (rate / time - 3.0).abs() < 1e-3));
+}
+
+#[test]
 fn refusals_name_the_argument() {
     let ramps = make(1, 4, true, false, false);
     let sci = Cube::new("sci", &ramps.sci, ramps.shape).unwrap();
     let err = Cube::new("err", &ramps.err, ramps.shape).unwrap();
     let dq = Cube::new("dq", &ramps.dq, ramps.shape).unwrap();
-    let good =
-        Reads { sci, err, dq, times: Times::PerRead(&ramps.times), excluded: &ramps.excluded, to_dn: None };
+    let good = Reads {
+        sci,
+        err,
+        dq,
+        times: Times::PerRead(&ramps.times),
+        excluded: &ramps.excluded,
+        breaks: &[false; 4],
+        to_dn: None,
+    };
     let whole = Region::whole([ramps.shape[1], ramps.shape[2]]);
     let said =
         |reads: &Reads<'_>, params: &Params| fit_crcorr(reads, &whole, params, 1).unwrap_err().to_string();

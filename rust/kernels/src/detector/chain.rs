@@ -11,6 +11,7 @@ use super::frame::{self, Band, RUN, Reads};
 use super::image::Image;
 use super::linearity;
 use super::noise::Amplifiers;
+use super::statistics::Mean;
 use super::zero_signal;
 use super::{dark, unit};
 use crate::dq::SATPIXEL;
@@ -42,6 +43,15 @@ pub struct Dark<'a> {
     pub dq: Image<'a, u16>,
 }
 
+/// The darks of an exposure.
+#[derive(Debug, Clone)]
+pub struct Darks<'a> {
+    /// One for every read.
+    pub reads: Vec<Dark<'a>>,
+    /// Flags of a dark that keep a pixel out of its mean.
+    pub bad: u16,
+}
+
 /// Exposure times for the conversion to rates.
 #[derive(Debug, Clone)]
 pub struct Times<'a> {
@@ -70,24 +80,36 @@ pub struct Steps<'a> {
     pub linearity: Option<Linearity<'a>>,
     /// Whether to do NLINCORR.
     pub linearize: bool,
-    /// DARKCORR: the dark of every read.
-    pub darks: Option<Vec<Dark<'a>>>,
+    /// DARKCORR.
+    pub darks: Option<Darks<'a>>,
     /// UNITCORR.
     pub times: Option<Times<'a>>,
 }
 
 /// Take the reads through the steps, in place; `region` is sensitive to light, the border around it is not.
-pub fn calibrate(reads: Reads<'_>, region: &Region, steps: &Steps<'_>, threads: usize) -> Result<()> {
+///
+/// Returns the mean of the dark of every read (over its part inside `region`), or nothing without darks.
+pub fn calibrate(reads: Reads<'_>, region: &Region, steps: &Steps<'_>, threads: usize) -> Result<Vec<f32>> {
     check(&reads, steps)?;
     let shape = reads.shape;
-    par::for_each(reads.bands(), threads, Scratch::default, |scratch, mut band| {
-        for y in band.y.clone() {
-            for x in frame::runs(y, shape[2], region, steps.amps.split[1]) {
-                simd::run(Run { steps, region, shape, y, x, band: &mut band, scratch });
+    let bands = reads.bands();
+    let count = if steps.darks.is_some() { shape[0] } else { 0 };
+    // Each band sums its own rows, and the bands are joined in their order: so no thread changes a sum.
+    let mut means = vec![vec![Mean::default(); count]; bands.len()];
+    par::for_each(
+        bands.into_iter().zip(&mut means),
+        threads,
+        Scratch::default,
+        |scratch, (mut band, means)| {
+            for y in band.y.clone() {
+                for x in frame::runs(y, shape[2], region, steps.amps.split[1]) {
+                    simd::run(Run { steps, region, shape, y, x, band: &mut band, means, scratch });
+                }
             }
-        }
-    });
-    Ok(())
+        },
+    );
+    let of = |r: usize| means.iter().fold(Mean::default(), |total, band| total.join(&band[r])).value();
+    Ok((0..count).map(of).collect())
 }
 
 fn check(reads: &Reads<'_>, steps: &Steps<'_>) -> Result<()> {
@@ -104,7 +126,7 @@ fn check(reads: &Reads<'_>, steps: &Steps<'_>) -> Result<()> {
         size("levels", levels.len(), nread)?;
     }
     if let Some(darks) = &steps.darks {
-        size("darks", darks.len(), nread)?;
+        size("darks", darks.reads.len(), nread)?;
     }
     if let Some(times) = &steps.times {
         size("times", times.reads.len(), nread)?;
@@ -131,6 +153,33 @@ struct Scratch {
     signal_dq: [u16; RUN],
     /// Saturated in the read before.
     saturated: [u16; RUN],
+    response: Response,
+    /// Dark of one read, its error and flags.
+    dark: [[f32; RUN]; 2],
+    dark_dq: [u16; RUN],
+}
+
+/// NLINFILE under a run.
+struct Response {
+    coefs: Vec<[f32; RUN]>,
+    node: [f32; RUN],
+    dq: [u16; RUN],
+    zero: [[f32; RUN]; 2],
+}
+
+impl Response {
+    #[inline(always)]
+    fn read(&mut self, from: &Linearity<'_>, y: usize, x: &Range<usize>) {
+        self.coefs.resize(from.coefs.len(), [0.0; RUN]);
+        for (coef, into) in from.coefs.iter().zip(&mut self.coefs) {
+            coef.read(y, x.clone(), into);
+        }
+        from.node.read(y, x.clone(), &mut self.node);
+        from.dq.read(y, x.clone(), &mut self.dq);
+        for (zero, into) in from.zero.iter().zip(&mut self.zero) {
+            zero.read(y, x.clone(), into);
+        }
+    }
 }
 
 impl Default for Scratch {
@@ -141,6 +190,9 @@ impl Default for Scratch {
             signal: [0.0; RUN],
             signal_dq: [0; RUN],
             saturated: [0; RUN],
+            response: Response { coefs: Vec::new(), node: [0.0; RUN], dq: [0; RUN], zero: [[0.0; RUN]; 2] },
+            dark: [[0.0; RUN]; 2],
+            dark_dq: [0; RUN],
         }
     }
 }
@@ -153,6 +205,8 @@ struct Run<'a, 'b, 's> {
     y: usize,
     x: Range<usize>,
     band: &'a mut Band<'b>,
+    /// Of the dark of every read.
+    means: &'a mut [Mean],
     scratch: &'a mut Scratch,
 }
 
@@ -161,7 +215,7 @@ impl simd::Loop for Run<'_, '_, '_> {
 
     #[inline(always)]
     fn run(self) {
-        let Self { steps, region, shape: [nread, _, nx], y, x, band, scratch } = self;
+        let Self { steps, region, shape: [nread, _, nx], y, x, band, means, scratch } = self;
         let n = x.len();
         let pixels = y * nx + x.start..y * nx + x.end;
         let row = (y - band.y.start) * nx;
@@ -182,13 +236,13 @@ impl simd::Loop for Run<'_, '_, '_> {
             .then(|| (y - region.y.start, x.start - region.x.start..x.end - region.x.start));
         let (signal, signal_dq) = (&mut scratch.signal[..n], &mut scratch.signal_dq[..n]);
         let amp = steps.amps.of(y, x.start);
-        if let (Some(linearity), Some((v, u)), true) = (&steps.linearity, &lit, steps.zero_signal) {
-            let [zsci, zerr] = linearity.zero;
-            let zero = zero_signal::Zero {
-                node: linearity.node.run(*v, u.clone()),
-                sci: zsci.run(*v, u.clone()),
-                err: zerr.run(*v, u.clone()),
-            };
+        if let (Some(linearity), Some((v, u))) = (&steps.linearity, &lit) {
+            scratch.response.read(linearity, *v, u);
+        }
+        let response = &scratch.response;
+        if steps.zero_signal && lit.is_some() {
+            let [zsci, zerr] = &response.zero;
+            let zero = zero_signal::Zero { node: &response.node, sci: zsci, err: zerr };
             let (zeroth_sci, later_sci) = band.sci.split_at_mut(1);
             let (zeroth_dq, later_dq) = band.dq.split_at_mut(1);
             zero_signal::detect(
@@ -212,18 +266,15 @@ impl simd::Loop for Run<'_, '_, '_> {
                 sci.iter_mut().zip(&*offset).for_each(|(value, offset)| *value -= offset);
                 add_flags(dq, offset_dq);
             }
-            if let Some((v, u)) = &lit {
+            if lit.is_some() {
                 if steps.noise[r] {
                     err.iter_mut().zip(&*sci).for_each(|(err, &sci)| *err = amp.error(sci));
                 }
-                if let (Some(linearity), true) = (&steps.linearity, steps.linearize) {
+                if steps.linearize {
                     // Saturated once, a pixel stays so.
                     add_flags(dq, saturated);
-                    let response = linearity::Response {
-                        node: linearity.node.run(*v, u.clone()),
-                        dq: linearity.dq.run(*v, u.clone()),
-                    };
-                    let coefs = linearity.coefs.iter().map(|coef| coef.run(*v, u.clone()));
+                    let coefs = response.coefs.iter().map(|coef| &coef[..n]);
+                    let response = linearity::Response { node: &response.node, dq: &response.dq };
                     let zeroth = (steps.zero_signal && r > 0).then_some((&*signal, &*signal_dq));
                     linearity::correct(sci, dq, &response, coefs, zeroth);
                 }
@@ -235,13 +286,12 @@ impl simd::Loop for Run<'_, '_, '_> {
             }
             let Some((v, u)) = &lit else { continue };
             if let Some(darks) = &steps.darks {
-                let of = &darks[r];
-                dark::subtract(
-                    [sci, err],
-                    dq,
-                    [of.sci.run(*v, u.clone()), of.err.run(*v, u.clone())],
-                    of.dq.run(*v, u.clone()),
-                );
+                let (of, [values, errors]) = (&darks.reads[r], &mut scratch.dark);
+                let values = of.sci.read(*v, u.clone(), values);
+                let errors = of.err.read(*v, u.clone(), errors);
+                let flags = of.dq.read(*v, u.clone(), &mut scratch.dark_dq);
+                means[r].add(values, flags, darks.bad);
+                dark::subtract([sci, err], dq, [values, errors], flags);
             }
             if let Some(times) = &steps.times {
                 let time = match times.reads[r] {

@@ -4,7 +4,7 @@
 //! sci' = g sci / f,     err' = g sqrt(err^2 / f^2 + sci^2 ferr^2 / f^4)
 //! ```
 
-use super::frame::{self, Band, Reads};
+use super::frame::{self, Band, RUN, Reads};
 use super::image::Image;
 use crate::view::Region;
 use crate::{par, simd};
@@ -58,13 +58,23 @@ impl simd::Loop for Run<'_, '_, '_> {
         let row = (y - band.y.start) * nx;
         let here = row + x.start..row + x.end;
         let lit = region.y.contains(&y) && region.x.contains(&x.start);
+        let (mut response, mut response_err, mut flags) = ([0.0; RUN], [0.0; RUN], [0; RUN]);
+        if lit {
+            let (v, u) = (y - region.y.start, x.start - region.x.start..x.end - region.x.start);
+            flat.sci.read(v, u.clone(), &mut response);
+            flat.err.read(v, u.clone(), &mut response_err);
+            flat.dq.read(v, u, &mut flags);
+        }
         for r in 0..band.sci.len() {
             let sci = &mut band.sci[r][here.clone()];
             let err = &mut band.err[r][here.clone()];
             if lit {
-                let (v, u) = (y - region.y.start, x.start - region.x.start..x.end - region.x.start);
-                let response = [flat.sci.run(v, u.clone()), flat.err.run(v, u.clone())];
-                apply([&mut *sci, &mut *err], &mut band.dq[r][here.clone()], response, flat.dq.run(v, u));
+                apply(
+                    [&mut *sci, &mut *err],
+                    &mut band.dq[r][here.clone()],
+                    [&response, &response_err],
+                    &flags,
+                );
             }
             sci.iter_mut().for_each(|value| *value *= gain);
             err.iter_mut().for_each(|value| *value *= gain);
@@ -89,13 +99,14 @@ fn apply([sci, err]: [&mut [f32]; 2], dq: &mut [u16], [flat, flat_err]: [&[f32];
 
 #[cfg(test)]
 mod tests {
+    use super::super::image::Pixels;
     use super::*;
 
     #[test]
     fn divides_and_propagates_the_flats_error() {
         let (mut sci, mut err, mut dq) = (vec![8.0f32; 3], vec![3.0f32; 3], vec![1u16; 3]);
-        let image = |data| Image::new("flat", data, [1, 2], [0, 0], [1, 2]).unwrap();
-        let flags = Image::new("flat", &[0, 512], [1, 2], [0, 0], [1, 2]).unwrap();
+        let image = |data| Image::new("flat", Pixels::Native(data), [1, 2], [0, 0], [1, 2]).unwrap();
+        let flags = Image::new("flat", Pixels::Native(&[0, 512]), [1, 2], [0, 0], [1, 2]).unwrap();
         let flat = Flat { sci: image(&[2.0, 0.0]), err: image(&[0.5, 0.5]), dq: flags };
         let region = Region { y: 0..1, x: 1..3 };
         let reads = Reads::new([&mut sci, &mut err], &mut dq, [1, 1, 3]).unwrap();

@@ -1,4 +1,10 @@
-//! The background level of every read.
+//! The background level of every read, and of the intervals between them ([`cells`]); their
+//! mean ([`average`]).
+
+pub mod average;
+pub mod cells;
+
+pub mod intervals;
 
 use crate::stats::clipped::{Clip, Statistics, statistics};
 use crate::view::{Cube, Region};

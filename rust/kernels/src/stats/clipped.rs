@@ -33,7 +33,7 @@ pub struct Statistics {
 /// The clipping is that of `astropy.stats.sigma_clip` with `cenfunc="median"`, `stdfunc="std"`.
 pub fn statistics(values: &mut Vec<f32>, clip: Option<Clip>) -> Statistics {
     keep(values, f64::from(f32::MIN), f64::from(f32::MAX));
-    let mut found = describe(values);
+    let mut found = about_median(values);
     let Some(clip) = clip else { return found };
     for _ in 0..clip.max_iter {
         let (low, high) = (found.median - clip.lower * found.std, found.median + clip.upper * found.std);
@@ -41,13 +41,13 @@ pub fn statistics(values: &mut Vec<f32>, clip: Option<Clip>) -> Statistics {
         if values.len() == found.count {
             break;
         }
-        found = describe(values);
+        found = about_median(values);
     }
     found
 }
 
 /// Keep the values from `low` to `high`.
-fn keep(values: &mut Vec<f32>, low: f64, high: f64) {
+pub(super) fn keep(values: &mut Vec<f32>, low: f64, high: f64) {
     let inside = Inside { values, low, high };
     if simd::run(inside) < values.len() {
         values.retain(|&value| is_between(value, low, high));
@@ -76,10 +76,15 @@ impl simd::Loop for Inside<'_> {
     }
 }
 
-fn describe(values: &[f32]) -> Statistics {
-    let Some(middle) = median(values) else {
+fn about_median(values: &[f32]) -> Statistics {
+    describe(values, median(values).unwrap_or(f64::NAN))
+}
+
+/// Mean and standard deviation of values whose median is known; NaN without values.
+pub(super) fn describe(values: &[f32], middle: f64) -> Statistics {
+    if values.is_empty() {
         return Statistics { count: 0, median: f64::NAN, mean: f64::NAN, std: f64::NAN };
-    };
+    }
     let [first, second] = simd::run(Moments { values, about: middle });
     let count = values.len();
     let shift = first / count as f64;

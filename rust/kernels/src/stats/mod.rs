@@ -2,3 +2,4 @@
 
 pub mod clipped;
 pub mod median;
+pub mod robust;

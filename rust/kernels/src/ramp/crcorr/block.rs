@@ -92,6 +92,7 @@ impl Plan {
         };
         if let Times::PerRead(times) = reads.times
             && plan.used.len() >= 3
+            && !plan.used.iter().any(|&r| reads.breaks[r])
         {
             let first = plan.used[0];
             let used: Vec<f32> = plan.used.iter().map(|&r| times[r]).collect();

@@ -1,6 +1,6 @@
 //! calwf3's CRCORR: straight lines between cosmic-ray hits.
 //!
-//! Each pixel's reads are split at its hits into intervals. A line is fitted to every interval; a sample that
+//! Each pixel's reads are split at its hits (and where the caller breaks them) into intervals. A line is fitted to every interval; a sample that
 //! sticks out of the line is a *spike* (one read) or a *hit* (a step), the interval is split there, and the
 //! search starts anew until nothing sticks out. The count rate is the weighted mean of the slopes,
 //!
@@ -78,6 +78,9 @@ pub struct Reads<'a> {
     pub times: Times<'a>,
     /// Reads to leave out (`true`) of every fit.
     pub excluded: &'a [bool],
+    /// Reads (`true`) that begin an interval: what fell in since the used read before, or since the zeroth, does
+    /// not count.
+    pub breaks: &'a [bool],
     /// Factor per pixel `(ny, nx)` that turns SCI and ERR into DN, undone in the result; none: they are DN.
     pub to_dn: Option<&'a [f32]>,
 }
@@ -352,6 +355,7 @@ fn check(reads: &Reads<'_>, params: &Params) -> Result<()> {
         Times::PerPixel(times) => reads.sci.same_shape("times", &times)?,
     }
     per_read("excluded", reads.excluded.len())?;
+    per_read("breaks", reads.breaks.len())?;
     if let Some(to_dn) = reads.to_dn
         && to_dn.len() != shape[1] * shape[2]
     {

@@ -4,6 +4,7 @@ use super::line::{self, Sample, Weights};
 use super::tile::Ramps;
 use super::{Params, Reads, Solved, Times, ignored};
 use crate::dq::{DATAREJECT, DETECTORPROB, HIGH_CURVATURE, SATPIXEL, SPIKE, UNSTABLE};
+use std::ops::Range;
 
 /// A residual this far above both neighbours is a spike, in sigma.
 pub(super) const SPIKE_SIGMA: f32 = 6.0;
@@ -48,6 +49,10 @@ pub(super) struct Scratch {
     dq: Vec<u16>,
     /// Samples that take part in nothing.
     excluded: Vec<bool>,
+    /// Reads that begin an interval, hit or not.
+    breaks: Vec<bool>,
+    /// Where among the used reads most lie between two breaks.
+    longest: Range<usize>,
     /// Earlier flags of this pixel, to clear from the stored DQ of every read.
     cleared: u16,
     /// All used samples are without a flag, and take part.
@@ -81,6 +86,8 @@ impl Scratch {
         Self {
             weights: Weights::new(params.gain, nread),
             nread,
+            breaks: reads.breaks.to_vec(),
+            longest: longest(&used, reads.breaks),
             ramp: used.iter().map(|&r| Sample::new(time[r], 0.0, 0.0)).collect(),
             used,
             time,
@@ -266,7 +273,7 @@ impl Scratch {
         self.bounds.push(0);
         self.samples.clear();
         self.members.clear();
-        if self.clean {
+        if self.clean && self.longest.len() == self.used.len() {
             self.samples.extend_from_slice(&self.ramp);
             self.members.extend_from_slice(&self.used);
         } else {
@@ -281,11 +288,14 @@ impl Scratch {
         true
     }
 
-    /// Choose the samples that take part, and begin an interval at each hit.
+    /// Choose the samples that take part, and begin an interval at each hit and break.
     fn choose(&mut self, mode: Mode, params: &Params) {
         // The reference program keeps a spike in a lenient fit. Q12.
         let bad = if params.parity { params.bad_dq } else { params.bad_dq | SPIKE };
+        let mut broken = false;
         for (sample, &k) in self.ramp.iter().zip(&self.used) {
+            // The first sample that takes part after a break begins the interval.
+            broken |= self.breaks[k];
             let flags = self.dq[k];
             let (good, hit) = match mode {
                 Mode::Strict => (flags == 0, flags == DATAREJECT),
@@ -294,9 +304,10 @@ impl Scratch {
             if self.excluded[k] || !(good || hit) {
                 continue;
             }
-            if hit {
+            if hit || (broken && !self.members.is_empty()) {
                 self.bounds.push(self.members.len());
             }
+            broken = false;
             self.samples.push(*sample);
             self.members.push(k);
         }
@@ -388,9 +399,18 @@ impl Scratch {
         for i in 0..self.intervals() {
             let samples = self.interval(i);
             let n = samples.len();
-            samp += if i == 0 { n as i16 + 1 } else { n as i16 - 1 };
+            let struck = self.row(i)[0] & DATAREJECT != 0;
+            // What fell in before the first sample counts, unless the ramp is cut there.
+            let begins = i == 0 && n > 0 && !self.breaks[self.members[0]];
+            samp += match n as i16 {
+                n if begins || (i == 0 && n == 0) => n + 1,
+                n if struck => n - 1,
+                // One sample alone after a break tells nothing.
+                1 => 0,
+                n => n,
+            };
             if n > 1 {
-                if i == 0 {
+                if begins {
                     covered += self.time_before(i);
                 }
                 let (start, end) = (samples[0].x(), samples[n - 1].x());
@@ -402,7 +422,7 @@ impl Scratch {
                     weight = (f64::from(weight) + 1.0 / f64::from(variance)) as f32;
                     sum += slope / variance;
                 }
-            } else if n == 1 && self.row(i)[0] & DATAREJECT == 0 {
+            } else if begins && n == 1 && !struck {
                 let slope = samples[0].y() / samples[0].x();
                 let error = samples[0].s() / samples[0].x();
                 covered += self.time_before(i);
@@ -430,7 +450,8 @@ impl Scratch {
 
     /// Rate between the first and the last usable sample, where no line could be trusted.
     fn two_points(&self, params: &Params) -> Solved {
-        let usable = self.used.iter().zip(&self.ramp).filter(|&(&k, _)| !self.excluded[k]);
+        let steady = self.used.iter().zip(&self.ramp).take(self.longest.end).skip(self.longest.start);
+        let usable = steady.filter(|&(&k, _)| !self.excluded[k]);
         let mut samples = usable.map(|(&k, sample)| (self.dq[k], sample));
         // Where all samples are bad, none is clean either.
         let Some((flags, first)) = samples.find(|(flags, _)| flags & params.bad_dq == 0) else {
@@ -456,6 +477,14 @@ impl Scratch {
             ..Solved::default()
         }
     }
+}
+
+/// Where most of the used reads lie between two breaks: all of them if there is none.
+fn longest(used: &[usize], breaks: &[bool]) -> Range<usize> {
+    let starts = (1..used.len()).filter(|&j| breaks[used[j]]).chain([used.len()]);
+    let mut from = 0;
+    let parts = starts.map(|to| std::mem::replace(&mut from, to)..to);
+    parts.max_by_key(|part| part.len()).unwrap_or(0..0)
 }
 
 /// Whether no residual differs from the one before enough for a spike or a hit: nearly always so.
@@ -547,6 +576,7 @@ mod tests {
                 dq: Cube::new("dq", &dq, shape).unwrap(),
                 times: Times::PerRead(&times),
                 excluded: &[false; NREAD],
+                breaks: &[false; NREAD],
                 to_dn: None,
             };
             let params = Params {

@@ -1,0 +1,167 @@
+"""The quiet level of an exposure: what stays when the variable background is at its lowest."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upramp.exceptions import InputError
+from upramp.ramps.cells import cell_levels, weights
+from upramp.tvb.corrected import SKY_BAD_DQ
+from upramp.wfc3ir.exposure import Ramp
+
+__all__ = ["Quiet", "interval_levels", "quiet_rate"]
+
+SHORT = 0.5
+"""Intervals shorter than this part of the median are too noisy to be called quiet."""
+ALIKE = 3.0
+"""Intervals are as quiet as the quietest within so many errors of their medians."""
+
+
+class Quiet(NamedTuple):
+    """Result of :func:`quiet_rate`."""
+
+    rate: NDArray[np.float32]
+    """Mean rate of the quiet intervals, (ny, nx), divided by the response."""
+    level: NDArray[np.float64]
+    """Median rate of every interval, (nread - 1,)."""
+    used: NDArray[np.bool_]
+    """Quiet intervals, (nread - 1,)."""
+
+
+def interval_levels(
+    ramp: Ramp,
+    region: tuple[slice, slice] | None = None,
+    *,
+    response: NDArray[np.float32] | None = None,
+    base: NDArray[np.float32] | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    bad_dq: int = SKY_BAD_DQ,
+    threads: int | None = None,
+) -> NDArray[np.float64]:
+    """Median rate of every interval between reads in a region.
+
+    Parameters
+    ----------
+    ramp : Ramp
+        Exposure.
+    region : tuple of slice, optional
+        Rows and columns; default all light-sensitive pixels.
+    response, base, mask, bad_dq, threads : optional
+        See :func:`upramp.ramps.cell_levels`.
+
+    Returns
+    -------
+    level : (nread - 1,) ndarray of float64
+
+    Raises
+    ------
+    InputError
+        Exposure times do not ascend.
+    ValueError
+        No good pixel in an interval.
+    """
+    check_times(ramp)
+    where = region or ramp.border
+    level = cell_levels(
+        ramp.sci,
+        ramp.dq,
+        ramp.times,
+        rate=ramp.is_rate,
+        response=response,
+        base=base,
+        mask=mask,
+        bad_dq=bad_dq,
+        region=where,
+        threads=threads,
+    ).median[:, 0, 0]
+    if np.isnan(level).any():
+        read = int(np.flatnonzero(np.isnan(level))[0]) + 1
+        raise ValueError(f"{ramp.path}: no pixel of region {where} is left in read {read} for its median")
+    return level
+
+
+def check_times(ramp: Ramp) -> None:
+    """Refuse an exposure without intervals.
+
+    Parameters
+    ----------
+    ramp : Ramp
+        Exposure.
+    """
+    if ramp.nread < 2:
+        raise InputError(f"{ramp.path}: NSAMP is {ramp.nread}; there is no ramp to correct")
+    if not (np.diff(ramp.times) > 0).all():
+        listed = ", ".join(f"{time:g}" for time in ramp.times)
+        raise InputError(f"{ramp.path}: SAMPTIME does not grow from read to read: {listed}")
+
+
+def quiet_rate(
+    ramp: Ramp,
+    *,
+    response: NDArray[np.float32] | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    bad_dq: int = SKY_BAD_DQ,
+    threads: int | None = None,
+) -> Quiet:
+    """Find the quietest intervals and their mean rate, pixel by pixel.
+
+    Parameters
+    ----------
+    ramp : Ramp
+        Exposure.
+    response : (ny, nx) ndarray of float32, optional
+        Relative response to the sky.
+    mask : (ny, nx) ndarray of bool, optional
+        Pixels that do not speak for the sky (True).
+    bad_dq : int, optional
+        DQ bits that exclude a pixel.
+    threads : int, optional
+        Number of threads.
+
+    Returns
+    -------
+    Quiet
+
+    Notes
+    -----
+    Quiet are the interval with the lowest median and those whose medians agree with it within three standard
+    errors: with more of them the noise of the base falls. Very short intervals are not considered.
+    """
+    level = interval_levels(ramp, response=response, mask=mask, bad_dq=bad_dq, threads=threads)
+    steps = np.diff(ramp.times)
+    candidates = np.flatnonzero(steps >= SHORT * np.median(steps))
+    lowest = int(candidates[np.argmin(level[candidates])])
+    rate = _mean_rate(ramp, np.arange(steps.size) == lowest, response)
+    # Error of a median, with the scatter of a sample of the pixels.
+    sample = rate[ramp.border][::7, ::3]
+    sample = sample[np.isfinite(sample)]
+    scatter = 1.4826 * float(np.median(np.abs(sample - np.median(sample)))) if sample.size else 0.0
+    npix = rate[ramp.border].size
+    error = 1.2533 * scatter / np.sqrt(npix) * np.hypot(1.0, np.maximum(steps[lowest] / steps, 1.0))
+    used = (level - level[lowest] <= ALIKE * error) & (steps >= SHORT * np.median(steps))
+    used[lowest] = True
+    if used.sum() > 1:
+        rate = _mean_rate(ramp, used, response)
+    return Quiet(rate, level, used)
+
+
+def _mean_rate(
+    ramp: Ramp, used: NDArray[np.bool_], response: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    """Signal gathered in some intervals over their time."""
+    weight = weights(ramp.times, rate=ramp.is_rate)
+    # Reads inside a run of intervals cancel: only the ends of the runs are touched.
+    sign = np.zeros(ramp.nread)
+    sign[1:] += used
+    sign[:-1] -= used
+    total: NDArray[np.float32] = np.zeros(ramp.sci.shape[1:], np.float32)
+    for r in np.flatnonzero(sign):
+        total += np.float32(sign[r] * weight[r]) * ramp.sci[r]
+    total /= np.float32(np.diff(ramp.times)[used].sum())
+    if response is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total /= response
+    return total
