@@ -54,6 +54,30 @@ def test_errors_are_calibrated_and_hits_found_at_any_sky(sky: float, samp_seq: s
     assert gls.noise < 1.002 * calwf3.noise
 
 
+def test_hot_pixels_have_the_noise_of_their_dark_current(tmp_path: Path) -> None:
+    """Which has been subtracted: without it they would be full of hits."""
+    exposure = Exposure(size=256, seed=9, flat_fielded=False)
+    simulation = simulate(exposure, Scene(n_sources=0, cosmic_rays=0, sky=1.0))
+    ramp = upramp.read_ramp(simulation.write(tmp_path)["ima"])
+    fit = fit_ramp(ramp, method="gls")
+    hot = (ramp.dq[:, *INSIDE] == 16).all(axis=0)
+    assert hot.sum() > 200
+    truth = simulation.rate[INSIDE] * simulation.flat[INSIDE] / 2.35
+    residual = ((fit.rate - truth) / fit.err)[hot]
+    assert residual.std() == pytest.approx(1, abs=0.12)
+    assert np.mean(fit.read_dq[-1][INSIDE][hot] & 8192 != 0) < 0.01
+    assert (fit.dq[hot] == 16).all()
+
+
+def test_hits_are_found_in_short_exposures_too() -> None:
+    """Three differences, of which two agree."""
+    bright = {nsamp: compare_fits(Case(100.0, "SPARS25", 256, nsamp=nsamp))["gls"] for nsamp in (4, 6)}
+    assert bright[4].bright > 0.8
+    assert bright[6].bright > 0.995
+    assert max(quality.false for quality in bright.values()) < 5e-4
+    assert all(0.98 < quality.residual < 1.02 for quality in bright.values())
+
+
 def test_errors_are_calibrated_on_real_reads(shared: Path) -> None:
     """Short darkish exposures of the archive: what their pixels scatter by is what the fit says."""
     for name in ("ibxy01z8q", "ibxy07p9q"):
@@ -125,8 +149,9 @@ def test_reads_left_out_have_no_influence_and_nothing_is_differenced_across_them
     stepped[5:] += 1000
     stepped[1:] /= ramp.time[1:, None, None]
     across = fit_ramp(ramp.with_(sci=stepped), method="gls", exclude=left_out)
-    np.testing.assert_allclose(across.rate, fits_[0].rate, atol=1e-3)
-    assert not ((across.read_dq ^ fits_[0].read_dq)[:, *INSIDE] & 8192).any()
+    good = (ramp.dq[:, *INSIDE] == 0).all(axis=0)  # of others ERR tells the noise
+    np.testing.assert_allclose(across.rate[good], fits_[0].rate[good], atol=1e-3)
+    assert not ((across.read_dq ^ fits_[0].read_dq)[:, *INSIDE] & 8192)[:, good].any()
 
 
 def test_no_two_reads_in_succession_are_refused(ramp: Ramp) -> None:
@@ -325,6 +350,7 @@ def test_early_saturation_makes_no_false_hits() -> None:
         ({"mask": np.zeros((4, 2, 2), bool)}, ValueError, "mask has shape"),
         ({"dq": np.zeros((3, 2, 2), np.uint16)}, ValueError, "dq has shape"),
         ({"sigma": 0.0}, ValueError, "sigma is 0.0"),
+        ({"fewest": 1}, ValueError, "fewest is 1, expected 2 or more"),
         ({"sigma": (1.0, -1.0)}, ValueError, "thresholds is"),
         ({"flags": True}, ValueError, "dq is missing"),
         ({"threads": 0}, ValueError, "threads is 0"),
@@ -336,6 +362,43 @@ def test_bad_arguments_are_named(change: dict[str, Any], error: type[Exception],
     arguments |= change
     with pytest.raises(error, match=message):
         fit_gls(**arguments)
+
+
+def test_whatever_comes_in_each_ramp_has_an_answer_or_says_that_it_has_none() -> None:
+    """A hundred thousand ramps with values that nobody should have, up to 110 samples."""
+    rng = np.random.default_rng(0)
+    samples = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-38, 0, 1e6, -1e6], np.float32)
+    extremes = np.array([np.nan, np.inf, -1, 0, 1e-30, 1e18], np.float32)
+    flags = np.array([1, 256, 65535], np.uint16)
+    count = 0
+    while count < 100_000:
+        nread = 110 if count == 0 else int(rng.integers(2, 12))
+        shape = (nread, int(rng.integers(1, 9)), int(rng.integers(1, 150)))
+        image = shape[1:]
+        counts = np.cumsum(rng.poisson(10 ** rng.uniform(-1, 5), shape), axis=0).astype(np.float32)
+        cube = np.where(rng.random(shape) < 0.1, rng.choice(samples, shape), counts)
+        clock = np.cumsum(rng.uniform(1e-3, 100, nread))
+        times = [t + np.linspace(0, 5e-4, int(rng.integers(1, 5))) for t in clock]
+        gain, noise, dark = (
+            np.where(rng.random(image) < 0.1, rng.choice(extremes, image), usual)
+            for usual in (2.0, 10.0, 0.1)
+        )
+        fit = fit_gls(
+            cube,
+            times,
+            noise,
+            gain=gain,
+            dark=dark,
+            dq=rng.choice(flags, shape) * (rng.random(shape) < 0.1).astype(np.uint16),
+            untouched=cube + rng.normal(0, 100, shape).astype(np.float32) if rng.random() < 0.3 else None,
+            fewest=int(rng.integers(2, 4)),
+        )
+        assert fit.dof is not None
+        none = fit.dof < 0
+        for plane in (fit.rate, fit.err):
+            assert np.array_equal(np.isnan(plane), none)
+        assert (fit.err[~none] >= 0).all()
+        count += none.size
 
 
 def test_flags_by_default_and_by_rule() -> None:

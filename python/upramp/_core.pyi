@@ -186,7 +186,7 @@ def fit_gls(
     gain: float | NDArray[np.float32],
     read_noise: float | NDArray[np.float32],
     dark: float | NDArray[np.float32],
-    thresholds: tuple[float, float] | None,
+    thresholds: tuple[float, float, int] | None,
     rule: _DqRule,
     region: _Bounds,
     *,

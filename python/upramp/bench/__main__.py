@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from upramp._arrays import count_threads
 from upramp.bench.calibration import bench_calibration
-from upramp.ramps import CrcorrParams, fit_crcorr, read_stats
+from upramp.ramps import CrcorrParams, fit_crcorr, fit_gls, read_stats
 from upramp.simulate import Exposure, Scene, Simulation, simulate
 from upramp.tvb.fix import fix_file
 from upramp.wfc3ir.exposure import read_ramp
@@ -62,6 +62,22 @@ def numpy_line(sci: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[
     return np.tensordot(off / (off @ off), counts, axes=1)
 
 
+def fit_gls_line(simulation: Simulation, threads: int) -> object:
+    """Generalised least squares with search for hits, as the ramp fit of an exposure does it."""
+    times = simulation.times
+    return fit_gls(
+        simulation.sci,
+        times,
+        14.2,
+        dq=simulation.dq,
+        scale=times,
+        region=BORDER,
+        details=False,
+        flags=True,
+        threads=threads,
+    )
+
+
 def bench_fit(simulation: Simulation, threads: int, repeats: int) -> None:
     """Time the ramp fit against the memory floor and NumPy."""
     sci, err, dq = simulation.sci, simulation.err, simulation.dq
@@ -79,6 +95,11 @@ def bench_fit(simulation: Simulation, threads: int, repeats: int) -> None:
         spent = median_time(work, repeats)
         label = "parity" if parity else "default"
         print(f"  fit_crcorr ({label:7})              {1e3 * spent:8.1f} ms  {spent / floor:5.2f} x floor")
+    spent = median_time(lambda: fit_gls_line(simulation, threads), repeats)
+    print(f"  fit_gls, flags in and out         {1e3 * spent:8.1f} ms  {spent / floor:5.2f} x floor")
+    print(
+        f"                                    {1e9 * spent * threads / sci.size:8.1f} ns of core per sample"
+    )
     if threads == 1:
         plain = median_time(lambda: numpy_line(sci, simulation.times), repeats)
         print(f"  NumPy line, no rejection          {1e3 * plain:8.1f} ms  {plain / floor:5.2f} x floor")

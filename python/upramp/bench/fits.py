@@ -2,7 +2,8 @@
 
 Each line is one sky level and one fit. Pixels with a permanent flag do not count. A hit is as bright as its
 charge is large against the noise of the difference it falls into; hits before the first read, which calwf3's fit
-does not see, and pixels struck twice do not count.
+does not see, and pixels struck twice do not count. The last lines are exposures with helium airglow that sets in
+halfway and rises to the rate given, flattened first.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from upramp.simulate import Exposure, Scene, Simulation, simulate
 from upramp.simulate.detector import BORDER, DARK, MEAN_GAIN, READ_NOISE
+from upramp.tvb.flatten import flatten_ramp
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.fit import FIT_METHODS, Fit, fit_ramp
 
@@ -37,6 +39,14 @@ class Case:
     sky: float
     samp_seq: str
     size: int
+    helium: float = 0.0
+    """Airglow at the end of the exposure, e-/s; flattened before the fit."""
+    nsamp: int = 16
+
+    @property
+    def label(self) -> str:
+        """Rates of sky and airglow."""
+        return f"{self.sky:g}" + (f" + helium {self.helium:g}, flattened" if self.helium else "")
 
 
 CASES = (
@@ -50,6 +60,8 @@ CASES = (
     Case(1000.0, "SPARS5", 512),
     Case(3000.0, "RAPID", 512),
     Case(10000.0, "RAPID", 256),
+    Case(0.8, "SPARS100", 512, helium=2.0),
+    Case(0.8, "SPARS100", 512, helium=8.0),
 )
 
 
@@ -82,13 +94,20 @@ def compare_fits(case: Case, seed: int = 1) -> dict[str, Quality]:
     seed : int, optional
         Seed of the random numbers.
     """
-    exposure = Exposure(size=case.size, samp_seq=case.samp_seq, seed=seed, flat_fielded=False)
+    exposure = Exposure(
+        size=case.size, samp_seq=case.samp_seq, nsamp=case.nsamp, seed=seed, flat_fielded=False
+    )
     # Hits per second in the full frame that strike the wanted fraction of the pixels.
     hits = STRUCK * 1014**2 / (PIXELS_PER_HIT * float(exposure.times[-1]))
-    simulation = simulate(exposure, Scene(sky=case.sky, n_sources=0, cosmic_rays=hits))
+    scene = Scene(sky=case.sky, n_sources=0, cosmic_rays=hits, helium=case.helium)
+    simulation = simulate(exposure, scene)
     with tempfile.TemporaryDirectory() as folder:
-        ramp = read_ramp(simulation.write(folder)["ima"])
-    return {method: judge(simulation, ramp, fit_ramp(ramp, method=method)) for method in FIT_METHODS}
+        untouched = read_ramp(simulation.write(folder)["ima"])
+    ramp = untouched
+    if case.helium:
+        ramp = flatten_ramp(untouched, clip=3, flat=simulation.flat).ramp
+    fits = {method: fit_ramp(ramp, method=method, untouched=untouched) for method in FIT_METHODS}
+    return {method: judge(simulation, ramp, fit) for method, fit in fits.items()}
 
 
 def judge(simulation: Simulation, ramp: Ramp, fit: Fit) -> Quality:
@@ -105,15 +124,17 @@ def judge(simulation: Simulation, ramp: Ramp, fit: Fit) -> Quality:
     """
     to_electrons = MEAN_GAIN / simulation.flat[FIELD]
     rate, err = fit.rate * to_electrons, fit.err * to_electrons
-    truth = simulation.rate[FIELD]
+    spans = np.diff(ramp.times, prepend=0.0)
+    # What flattening leaves: the mean of the background.
+    truth = simulation.rate[FIELD] + float((simulation.background * spans).sum() / spans.sum())
     usable = np.bitwise_or.reduce(ramp.dq[:, *FIELD], axis=0) == 0
     flagged = fit.read_dq[:, *FIELD] & (DATAREJECT | UNSTABLE) != 0
     hits = simulation.hits
     y, x = hits["y"] - BORDER, hits["x"] - BORDER
     struck = np.zeros(usable.shape, int)
     np.add.at(struck, (y, x), 1)
-    dt = np.diff(ramp.times, prepend=0.0)[hits["read"]]
-    variance = np.mean(list(READ_NOISE.values())) ** 2 + (simulation.scene.sky + DARK) * dt
+    light = simulation.scene.sky + DARK + simulation.background[hits["read"]]
+    variance = np.mean(list(READ_NOISE.values())) ** 2 + light * spans[hits["read"]]
     sigma = hits["electrons"] / np.sqrt(variance)
     counts = (hits["read"] >= 2) & usable[y, x] & (struck[y, x] == 1)
     found = flagged[hits["read"], y, x]
@@ -130,7 +151,7 @@ def judge(simulation: Simulation, ramp: Ramp, fit: Fit) -> Quality:
         faint=fraction((sigma >= 6) & (sigma < 10)),
         bright=fraction(sigma >= 10),
         false=float(flagged[-1][clean].mean()),
-        bias=float(off.mean() / simulation.scene.sky),
+        bias=float(off.mean() / truth.mean()),
         noise=float(off.std()),
         residual=float((off / err[clean]).std()),
         residual_struck=float(1.4826 * np.median(np.abs(of_struck - np.median(of_struck)))),
@@ -160,7 +181,7 @@ def main() -> None:
     for case in CASES:
         for method, q in compare_fits(case, args.seed).items():
             print(
-                f"| {case.sky:g} | {case.samp_seq}, {case.size}² | {method} | {100 * q.faint:.1f} % "
+                f"| {case.label} | {case.samp_seq}, {case.size}² | {method} | {100 * q.faint:.1f} % "
                 f"| {100 * q.bright:.1f} % | {100 * q.false:.2f} % | {100 * q.bias:+.2f} % | {q.noise:.3g} "
                 f"| {q.residual:.3f} | {q.residual_struck:.2f} |"
             )

@@ -93,6 +93,7 @@ def fit_gls(
     excluded: ArrayLike | None = None,
     scale: ArrayLike | None = None,
     sigma: float | tuple[float, float] | None = 4.5,
+    fewest: int = 3,
     region: tuple[slice, slice] | None = None,
     details: bool = True,
     sizes: bool = False,
@@ -130,6 +131,8 @@ def fit_gls(
     sigma : float, (float, float) or None, optional
         Threshold of the search: a hit must be so unlikely as this deviation of a normal distribution; or the least
         falls of chi square for one difference and for two. None does not search.
+    fewest : int, optional
+        Nothing is left out of a ramp of so few differences (2 or more).
     region : tuple of slice, optional
         Rows and columns to fit (default all).
     details : bool, optional
@@ -164,8 +167,8 @@ def fit_gls(
 
     A difference is left out if chi square falls by more than the threshold without it; two neighbours go together
     if the sample they share is a mean of several reads. C depends on the rate: in the search it is that of the
-    median of the usable differences, in the final fit that which the search found. Three differences are always
-    left: which of two is wrong could not be told.
+    median of the usable differences, in the final fit that which the search found. The last `fewest` differences
+    are always left: which of two is wrong could not be told, and of three only if the two others agree.
 
     Differs from fitramp and stcal's LIKELY, whose masks and rates it otherwise gives
     (``tests/golden/test_likelihood.py``): the median is over usable differences (theirs calls most ramps that
@@ -183,6 +186,7 @@ def fit_gls(
     left_out = None if mask is None else as_array("mask", mask, bool, 3, (nread - 1, *shape))
     out = np.zeros(nread, bool) if excluded is None else as_array("excluded", excluded, bool, 1, (nread,))
     factors = np.ones(nread) if scale is None else as_array("scale", scale, np.float64, 1, (nread,))
+    limits = thresholds(sigma)
     (rate, err, time), samples, more, found_sizes, reported = _core.fit_gls(
         data,
         None if untouched is None else as_array("untouched", untouched, np.float32, 3, data.shape),
@@ -194,7 +198,7 @@ def fit_gls(
         _per_pixel("gain", gain, shape),
         _per_pixel("read_noise", read_noise, shape),
         _per_pixel("dark", dark, shape),
-        thresholds(sigma),
+        None if limits is None else (*limits, fewest),
         rule or DqRule(),
         bounds(region, shape),
         details=details,

@@ -38,7 +38,8 @@ def fit_differences(
     Parameters
     ----------
     ramp : Ramp
-        Exposure; its ERR are not used, the noise being that of amplifiers and photons.
+        Exposure. Its noise is taken to be that of amplifiers, photons and dark current; ERR of the reads only tell
+        the dark current of pixels with a permanent flag.
     amps : Amplifiers
         Gain, and noise of the difference of two reads (READNSE): a single read has it over the root of two.
     params : CrcorrParams
@@ -90,13 +91,15 @@ def fit_differences(
         scale = times.copy()
     if subtracted:
         scale[0] = 0.0
-    gain = amps.image(ramp, amps.gain)
+    gain, noise = amps.image(ramp, amps.gain), amps.image(ramp, amps.noise)
+    if to_dn is not None:
+        gain = gain * to_dn
     made = fit_gls(
         sci,
         times,
-        amps.image(ramp, amps.noise) / np.float32(math.sqrt(2)),
-        gain=gain if to_dn is None else gain * to_dn,
-        dark=dark_rate(ramp, amps),
+        noise / np.float32(math.sqrt(2)),
+        gain=gain,
+        dark=_dark_image(untouched or ramp, dark_rate(ramp, amps), gain, noise),
         untouched=original,
         dq=ramp.dq,
         rule=DqRule(
@@ -114,6 +117,8 @@ def fit_differences(
         excluded=out,
         scale=scale,
         sigma=params.crsigma,
+        # Three differences, of which two agree, tell of a hit in the third: better than to keep it in.
+        fewest=2,
         region=ramp.border,
         details=False,
         flags=True,
@@ -157,6 +162,28 @@ def dark_rate(ramp: Ramp, amps: Amplifiers) -> float:
     if isinstance(mean, (int, float)) and not isinstance(mean, bool) and mean > 0 and ramp.times[-1] > 0:
         return float(mean) * float(amps.mean_gain) / float(ramp.times[-1])
     return NOMINAL_DARK
+
+
+def _dark_image(
+    ramp: Ramp, rate: float, gain: NDArray[np.float32], noise: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Dark current of every pixel, e-/s: for those with a permanent flag what their ERR tell, hot ones among them.
+
+    The pipeline's ERR of a read is that of its signal before the dark was subtracted, so that
+    (err gain)^2 - noise^2 less the signal is the dark; for others it would be the nonlinearity as well.
+    """
+    image: NDArray[np.float32] = np.full(ramp.sci.shape[1:], rate, np.float32)
+    static = ramp.dq[1] & ramp.dq[-1] & ~np.uint16(SATPIXEL | SPIKE | ZEROSIG | DATAREJECT)
+    y, x = np.nonzero(static)
+    # The last read before saturation; the first after the zeroth at least.
+    whole = np.logical_and.accumulate(ramp.dq[:, y, x] & SATPIXEL == 0, axis=0).sum(axis=0)
+    last = np.maximum(whole - 1, 1)
+    span = ramp.times[last]
+    to_electrons = gain[y, x].astype(np.float64) * (span if ramp.is_rate else 1.0)
+    all_light = (ramp.err[last, y, x] * to_electrons) ** 2 - noise[y, x].astype(np.float64) ** 2
+    dark = (all_light - np.maximum(ramp.sci[last, y, x] * to_electrons, 0)) / span
+    image[y, x] = np.where(np.isfinite(dark), np.maximum(dark, rate), rate)
+    return image
 
 
 def _answer_all(fit: CrcorrFit, ramp: Ramp, params: CrcorrParams, to_dn: NDArray[np.float32] | None) -> None:

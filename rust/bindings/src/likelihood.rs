@@ -61,7 +61,7 @@ pub fn fit_gls<'py>(
     gain: PerPixel<'py>,
     read_noise: PerPixel<'py>,
     dark: PerPixel<'py>,
-    thresholds: Option<(f64, f64)>,
+    thresholds: Option<(f64, f64, u16)>,
     rule: DqRule,
     region: (usize, usize, usize, usize),
     details: bool,
@@ -87,7 +87,7 @@ pub fn fit_gls<'py>(
     };
     let DqRule { bad, lenient, carried, zeroth, cleared, passing, hidden } = rule;
     let params = Params {
-        thresholds: thresholds.map(|(one, two)| Thresholds { one, two }),
+        thresholds: thresholds.map(|(one, two, fewest)| Thresholds { one, two, fewest }),
         rule: Rule { bad, lenient, carried, zeroth, cleared, passing, hidden },
         details,
         sizes,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use upramp_kernels::ramp::likelihood::{Fit, Image, Params, Pattern, Reads, Rule, Thresholds, fit_gls};
 use upramp_kernels::view::{Cube, Region};
 
-const LIMITS: Thresholds = Thresholds { one: 20.25, two: 23.8 };
+const LIMITS: Thresholds = Thresholds { one: 20.25, two: 23.8, fewest: 3 };
 const RULE: Rule =
     Rule { bad: u16::MAX, lenient: 256, carried: 256, zeroth: 0, cleared: 0, passing: 0, hidden: 0 };
 
@@ -118,7 +118,7 @@ impl Plain {
             (read + photons) / self.dt[i].powi(2)
         } else if i.abs_diff(j) == 1 {
             let m = i.max(j);
-            let photons = 0.5 * (charge(i) + charge(j)) * (self.mean[m] - self.variance[m]);
+            let photons = charge(i).min(charge(j)) * (self.mean[m] - self.variance[m]);
             (photons - self.noise2 / self.count[m]) / (self.dt[i] * self.dt[j])
         } else {
             0.0
@@ -164,7 +164,7 @@ impl Plain {
         let n = sorted.len();
         let guess = (0.5 * (sorted[(n - 1) / 2] + sorted[n / 2])).max(0.0) + self.dark;
         let mut dropped = Vec::new();
-        while left.len() > 3 {
+        while left.len() > usize::from(LIMITS.fewest) {
             let [_, _, chi2] = self.least_squares(guess, &left);
             let without = |out: &[usize]| {
                 let rest: Vec<usize> = left.iter().copied().filter(|i| !out.contains(i)).collect();

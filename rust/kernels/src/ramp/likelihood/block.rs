@@ -187,7 +187,7 @@ fn answer<const REMOVED: bool>(plan: &Plan, params: &Params, len: usize, block: 
         search_again::<REMOVED>(plan, params, block);
     }
     for t in 0..len.div_ceil(LANES) {
-        fit::<REMOVED>(plan, block, t);
+        fit::<REMOVED>(plan, params, block, t);
     }
 }
 
@@ -417,7 +417,7 @@ fn search_again<const REMOVED: bool>(plan: &Plan, params: &Params, block: &mut B
 
 /// Final answers of a tile: the covariance is that of the rate which the search has found.
 #[inline(always)]
-fn fit<const REMOVED: bool>(plan: &Plan, block: &mut Block, t: usize) {
+fn fit<const REMOVED: bool>(plan: &Plan, params: &Params, block: &mut Block, t: usize) {
     let cov = &plan.cov;
     let n = cov.len();
     let (rates, used) = (&block.rates[t * n..(t + 1) * n], &block.used[t * n..(t + 1) * n]);
@@ -429,7 +429,8 @@ fn fit<const REMOVED: bool>(plan: &Plan, block: &mut Block, t: usize) {
     let system = &mut block.system;
     system.solve::<false, REMOVED>(cov, ramps, &guess);
     block.rate[t] = system.rate;
-    let [photon, read, chi2] = system.noise::<REMOVED>(cov, ramps, &guess);
+    let [photon, read, chi2] =
+        if params.details { system.noise::<REMOVED>(cov, ramps, &guess) } else { [NOTHING; 3] };
     let (mut time, mut samples) = (NOTHING, NOTHING);
     for i in 0..n {
         let before = if i > 0 { used[i - 1] } else { NOTHING };

@@ -11,15 +11,13 @@
 //!
 //! where two neighbours go together if the sample they share is a mean of several reads: a hit within it spoils
 //! both. What exceeds its threshold by most is left out, and the search starts anew with the same covariance,
-//! until nothing exceeds it or three differences are left. The forms above have no removable 0/0, unlike the
+//! until nothing exceeds it or few differences are left. The forms above have no removable 0/0, unlike the
 //! published ones: symmetric ramps without signal keep their hits found.
 
 use super::covariance::Covariance;
 use super::system::System;
 use super::tile::{LANES, Tile};
 
-/// With so few differences left nothing is left out: they could not tell which of them is wrong.
-pub(super) const FEWEST: f64 = 3.0;
 /// Information that remains of a difference once the others set the rate: below it is rounding.
 const ROUNDING: f64 = 1e-10;
 
@@ -30,6 +28,8 @@ pub struct Thresholds {
     pub one: f64,
     /// Two neighbours.
     pub two: f64,
+    /// Nothing is left out of so few differences.
+    pub fewest: u16,
 }
 
 /// Differences to leave out: the first, how many, and the rates that the hits have added to them.
@@ -70,7 +70,7 @@ pub(super) fn suspects(system: &System, cov: &Covariance, limits: &Thresholds, l
     }
     let mut bits = 0;
     for l in 0..LANES {
-        bits |= u32::from(over[l] > 0.0 && left[l] > FEWEST) << l;
+        bits |= u32::from(over[l] > 0.0 && left[l] > f64::from(limits.fewest)) << l;
     }
     bits
 }

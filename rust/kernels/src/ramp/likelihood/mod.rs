@@ -359,9 +359,13 @@ fn check(reads: &Reads<'_>, params: &Params) -> Result<()> {
             _ => {}
         }
     }
-    if let Some(Thresholds { one, two }) = params.thresholds
-        && !(one > 0.0 && two > 0.0)
-    {
+    if let Some(Thresholds { one, two, fewest }) = params.thresholds {
+        if fewest < 2 {
+            return Err(Error::value("fewest", fewest, "2 or more: which of two is wrong could not be told"));
+        }
+        if one > 0.0 && two > 0.0 {
+            return Ok(());
+        }
         return Err(Error::value("thresholds", format!("{one}, {two}"), "positive numbers"));
     }
     Ok(())

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Where a background has been subtracted, the photons of a difference are those of the rate and of what was there:
-//! their rate takes the place of the count rate in the covariance, difference by difference.
+//! their rate takes the place of the count rate in the covariance, difference by difference; between neighbours the
+//! lower of both, which keeps the matrix positive definite.
 //!
 //! Brandt 2024a solves by determinants, which overflow, underflow and lose a case: D and l do neither.
 
@@ -51,6 +52,11 @@ impl Ramps<'_> {
         }
         sum
     }
+}
+
+#[inline(always)]
+fn least(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
 }
 
 /// Solution of a tile, and room for it.
@@ -106,7 +112,7 @@ impl System {
                 let inverse = 1.0 / (alpha - beta[l] * l_before[l]);
                 u_before[l] = now[l] - l_before[l] * u_before[l];
                 v_before[l] = now[l] * rates[i][l] - l_before[l] * v_before[l];
-                let shared = if REMOVED { 0.5 * (charge[l] + after[l]) } else { charge[l] };
+                let shared = if REMOVED { least(charge[l], after[l]) } else { charge[l] };
                 beta[l] = (read_next[i] * noise2[l] + photon_next[i] * shared) * (now[l] * next[l]);
                 l_before[l] = beta[l] * inverse;
                 q[i][l] = inverse;
@@ -149,7 +155,7 @@ impl System {
             let after = ramps.charge::<REMOVED>((i + 1).min(n - 1), guess);
             for l in 0..LANES {
                 let (own, shared) = (u[i][l] * u[i][l], 2.0 * u[i][l] * next[l]);
-                let both = if REMOVED { 0.5 * (charge[l] + after[l]) } else { charge[l] };
+                let both = if REMOVED { least(charge[l], after[l]) } else { charge[l] };
                 photon[l] += cov.photon[i] * own * charge[l] + cov.photon_next[i] * shared * both;
                 read[l] += cov.read[i] * own + cov.read_next[i] * shared;
                 chi2[l] += used[i][l] * (rates[i][l] - self.rate[l]) * (v[i][l] - self.rate[l] * u[i][l]);
