@@ -242,16 +242,17 @@ def test_a_raw_can_be_fixed_at_once(shared: Path, refs: Path, out: Path) -> None
 def test_references_are_read_once_for_a_batch(
     raw: Path, refs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from upramp.wfc3ir import reference_files
+    from upramp.wfc3ir import flat, reference_files
 
     read: list[str] = []
-    images = reference_files._read_images
+    images = reference_files.read_images
 
     def counted(path: Path) -> reference_files.ImageFile:
         read.append(path.name)
         return images(path)
 
-    monkeypatch.setattr(reference_files, "_read_images", counted)
+    for module in (reference_files, flat):
+        monkeypatch.setattr(module, "read_images", counted)
     copies = [raw, *(raw.with_name(f"isim01a{letter}q_raw.fits") for letter in "bcdef")]
     for copy in copies[1:]:
         shutil.copy(raw, copy)
@@ -259,6 +260,7 @@ def test_references_are_read_once_for_a_batch(
         main(["cal", *map(str, copies), "--refs", str(refs), "-o", str(out), "--jobs", "3", "--quiet"]) == 0
     )
     assert sorted(read) == sorted(set(read))
+    assert len(read) == 4
     flts = [fits.getdata(path) for path in sorted(out.glob("*_flt.fits"))]
     assert len(flts) == 6
     assert all(np.array_equal(flt, flts[0]) for flt in flts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         6 batch finished with failures, 130 interrupted.
     """
     parser = _parser()
+    # What is imported stays: not worth looking through again whenever a file's headers make new objects.
+    gc.freeze()
     args = parser.parse_args(arguments)
     if getattr(args, "log", None):
         handler = logging.FileHandler(args.log)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from upramp._arrays import __version__
 from upramp.exceptions import InputError, OutputError
 from upramp.io import check_output, table_bytes
+from upramp.ramps import read_stats
 from upramp.wfc3ir.calibration import gather, prepare
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.fit import Fit
@@ -275,9 +276,7 @@ def _reads_table(correction: Correction, done: Calibrated) -> bytes:
 
 
 def _sky(fit: Fit) -> tuple[float, float]:
-    """Median and robust standard deviation of the good pixels."""
-    good = fit.rate[(fit.dq == 0) & np.isfinite(fit.rate)]
-    if good.size == 0:
-        return float("nan"), float("nan")
-    median = float(np.median(good))
-    return median, float(1.4826 * np.median(np.abs(good - median)))
+    """Median and robust standard deviation of the good pixels; NaN without any."""
+    median = float(read_stats(fit.rate[None], fit.dq[None]).median[0])
+    off = np.abs(fit.rate - np.float32(median))
+    return median, float(1.4826 * read_stats(off[None], fit.dq[None]).median[0])

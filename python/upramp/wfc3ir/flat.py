@@ -60,18 +60,27 @@ def read_flat(ramp: Ramp, refs: Refs, *, parity: bool = False) -> Flat | None:
         return None
     product = usable[0]
     for other in usable[1:]:
-        a, b = product.sci * other.err, other.sci * product.err
+        err, own = product.sci * other.err, other.sci * product.err
+        # In place: a plane is hardly computed when it costs as much again to have memory for the next.
+        err *= err
+        own *= own
+        err += own
         product = Flat(
             product.sci * other.sci,
-            np.sqrt(a * a + b * b, dtype=np.float32),
+            np.sqrt(err, out=err),
             product.dq | other.dq,
             product.history + other.history,
         )
-    return product
+    return Flat(
+        np.ascontiguousarray(product.sci, np.float32),
+        np.ascontiguousarray(product.err, np.float32),
+        np.ascontiguousarray(product.dq, np.uint16),
+        product.history,
+    )
 
 
 def _read(ramp: Ramp, refs: Refs, keyword: str, *, parity: bool) -> Flat | None:
-    """The part of a flat that the exposure's light-sensitive pixels fall on."""
+    """The part of a flat that the exposure's light-sensitive pixels fall on, as it lies in the file."""
     path = refs.find(ramp, keyword)
     if path is None:
         return None
@@ -83,12 +92,7 @@ def _read(ramp: Ramp, refs: Refs, keyword: str, *, parity: bool) -> Flat | None:
     y, x = offset(ramp, images, path)
     ny, nx = (size - 2 * BORDER for size in ramp.sci.shape[1:])
     sci, err, dq = (plane(images, path, name)[y : y + ny, x : x + nx] for name in ("SCI", "ERR", "DQ"))
-    return Flat(
-        np.ascontiguousarray(sci, np.float32),
-        np.ascontiguousarray(err, np.float32),
-        np.ascontiguousarray(dq, np.uint16),
-        tuple(reference.history()),
-    )
+    return Flat(sci, err, dq, tuple(reference.history()))
 
 
 def flat_from_errors(ramp: Ramp, amps: Amplifiers) -> NDArray[np.float32] | None:

@@ -193,8 +193,8 @@ def _unit(
 
 
 def _constant(plane: NDArray[Any]) -> bool:
-    # The first row tells an image at once.
-    return bool(np.all(plane[0] == plane[0, 0]) and np.all(plane == plane[0, 0]))
+    # A row from the middle tells an image at once; the first ones are of reference pixels.
+    return bool(np.all(plane[len(plane) // 2] == plane[0, 0]) and np.all(plane == plane[0, 0]))
 
 
 def _describe_image(header: fits.Header, name: str, shape: tuple[int, ...]) -> None:

@@ -61,71 +61,90 @@ impl simd::Loop for Gather<'_> {
 
     #[inline(always)]
     fn run(self) -> GoodPixels {
-        let mut seen = [Tally::default(); LANES];
+        let mut seen = Tally::default();
         for y in self.region.y.clone() {
             let row = y * self.nx + self.region.x.start..y * self.nx + self.region.x.end;
             let (sci, err, dq) = (&self.sci[row.clone()], &self.err[row.clone()], &self.dq[row]);
             let (sci, err, dq) = (whole_and_rest(sci), whole_and_rest(err), whole_and_rest(dq));
             for ((sci, err), dq) in sci.0.iter().zip(err.0).zip(dq.0) {
-                for l in 0..LANES {
-                    // An error that is not a number does not qualify.
-                    let good = dq[l] & self.flags == 0 && err[l] > 0.0;
-                    seen[l].add([sci[l], err[l], sci[l] / err[l]], good);
-                }
+                seen.add(sci, err, dq, self.flags);
             }
-            for ((&s, &e), &q) in sci.1.iter().zip(err.1).zip(dq.1) {
-                seen[0].add([s, e, s / e], q & self.flags == 0 && e > 0.0);
-            }
+            // What is left of a row, among pixels that do not qualify.
+            let (mut s, mut e, mut q) = ([0.0; LANES], [0.0; LANES], [0; LANES]);
+            s[..sci.1.len()].copy_from_slice(sci.1);
+            e[..err.1.len()].copy_from_slice(err.1);
+            q[..dq.1.len()].copy_from_slice(dq.1);
+            seen.add(&s, &e, &q, self.flags);
         }
-        let total = seen.iter().fold(Tally::default(), Tally::join);
-        if total.count == 0 { GoodPixels::default() } else { total.finish() }
+        seen.finish()
     }
 }
 
-/// Count, sums and extremes of signal, error and signal-to-noise ratio.
+/// Count, sums and extremes of signal, error and signal-to-noise ratio, in lanes.
 #[derive(Clone, Copy)]
 struct Tally {
-    count: u64,
-    sum: [f64; 3],
-    low: [f32; 3],
-    high: [f32; 3],
+    counts: [u32; LANES],
+    sums: [[f64; LANES]; 3],
+    low: [[f32; LANES]; 3],
+    high: [[f32; LANES]; 3],
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { count: 0, sum: [0.0; 3], low: [f32::INFINITY; 3], high: [f32::NEG_INFINITY; 3] }
+        let (low, high) = ([[f32::INFINITY; LANES]; 3], [[f32::NEG_INFINITY; LANES]; 3]);
+        Self { counts: [0; LANES], sums: [[0.0; LANES]; 3], low, high }
     }
 }
 
 impl Tally {
     #[inline(always)]
-    fn add(&mut self, values: [f32; 3], good: bool) {
-        self.count += u64::from(good);
-        for (i, value) in values.into_iter().enumerate() {
-            self.sum[i] += if good { f64::from(value) } else { 0.0 };
-            self.low[i] = if good & (value < self.low[i]) { value } else { self.low[i] };
-            self.high[i] = if good & (value > self.high[i]) { value } else { self.high[i] };
+    fn add(&mut self, sci: &[f32; LANES], err: &[f32; LANES], dq: &[u16; LANES], flags: u16) {
+        // All ones for a pixel that counts: an error that is not a number does not.
+        let mut good = [0u32; LANES];
+        let mut ratio = [0.0; LANES];
+        for l in 0..LANES {
+            good[l] = if (u32::from(dq[l] & flags) == 0) & (err[l] > 0.0) { u32::MAX } else { 0 };
         }
-    }
-
-    fn join(mut self, other: &Self) -> Self {
-        self.count += other.count;
-        for i in 0..3 {
-            self.sum[i] += other.sum[i];
-            self.low[i] = self.low[i].min(other.low[i]);
-            self.high[i] = self.high[i].max(other.high[i]);
+        for l in 0..LANES {
+            ratio[l] = sci[l] / err[l];
         }
-        self
+        for l in 0..LANES {
+            self.counts[l] += good[l] & 1;
+        }
+        for (i, values) in [sci, err, &ratio].into_iter().enumerate() {
+            let (sums, low, high) = (&mut self.sums[i], &mut self.low[i], &mut self.high[i]);
+            for l in 0..LANES {
+                sums[l] += f64::from(select(good[l], values[l], 0.0));
+            }
+            for l in 0..LANES {
+                let value = select(good[l], values[l], f32::INFINITY);
+                low[l] = if value < low[l] { value } else { low[l] };
+            }
+            for l in 0..LANES {
+                let value = select(good[l], values[l], f32::NEG_INFINITY);
+                high[l] = if value > high[l] { value } else { high[l] };
+            }
+        }
     }
 
     fn finish(&self) -> GoodPixels {
+        let count: u64 = self.counts.iter().copied().map(u64::from).sum();
+        if count == 0 {
+            return GoodPixels::default();
+        }
         let summary = |i: usize| Summary {
-            mean: (self.sum[i] / self.count as f64) as f32,
-            min: self.low[i],
-            max: self.high[i],
+            mean: (self.sums[i].iter().sum::<f64>() / count as f64) as f32,
+            min: self.low[i].iter().copied().fold(f32::INFINITY, f32::min),
+            max: self.high[i].iter().copied().fold(f32::NEG_INFINITY, f32::max),
         };
-        GoodPixels { count: self.count as usize, sci: summary(0), err: summary(1), snr: summary(2) }
+        GoodPixels { count: count as usize, sci: summary(0), err: summary(1), snr: summary(2) }
     }
+}
+
+/// `value` where `mask` is all ones, `other` where it is zero: bits, since the compiler makes vectors of these.
+#[inline(always)]
+fn select(mask: u32, value: f32, other: f32) -> f32 {
+    f32::from_bits(value.to_bits() & mask | other.to_bits() & !mask)
 }
 
 /// Mean of pixels that come run by run.
@@ -142,10 +161,15 @@ impl Mean {
         let (values, dq) = (whole_and_rest(values), whole_and_rest(dq));
         let (mut counts, mut sums) = (self.counts, self.sums);
         for (values, dq) in values.0.iter().zip(dq.0) {
+            let mut good = [0u32; LANES];
             for l in 0..LANES {
-                let good = dq[l] & bad == 0;
-                counts[l] += u32::from(good);
-                sums[l] += f64::from(if good { values[l] } else { 0.0 });
+                good[l] = if u32::from(dq[l] & bad) == 0 { u32::MAX } else { 0 };
+            }
+            for l in 0..LANES {
+                counts[l] += good[l] & 1;
+            }
+            for l in 0..LANES {
+                sums[l] += f64::from(select(good[l], values[l], 0.0));
             }
         }
         for (&value, _) in values.1.iter().zip(dq.1).filter(|(_, dq)| **dq & bad == 0) {
