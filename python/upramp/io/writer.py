@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import mmap
 import os
+import sys
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
@@ -17,9 +20,26 @@ from upramp.io.layout import BLOCK
 
 __all__ = ["table_bytes", "write_extensions"]
 
-PIECE = 1 << 18
-"""Bytes written at a time. Pieces of a whole number of pages that start on a page cost the system a quarter of
-what the same bytes cost that begin wherever a header happened to end."""
+PIECE = 1 << 22
+"""Bytes written at a time, a whole number of pages."""
+
+
+def _bypass_cache(stream: BinaryIO, on: bool) -> bool:
+    """Have writes go past the system's cache, or no longer; whether they now do.
+
+    A product is flushed to disk before it gets its name. To copy it into the cache first takes the system longer
+    than all that upramp does to its pixels, and puts out of the cache what will be read again: the references.
+    """
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    flags = fcntl.fcntl(stream, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(stream, fcntl.F_SETFL, flags | os.O_DIRECT if on else flags & ~os.O_DIRECT)
+    except OSError:  # not every file system can
+        return False
+    return on
 
 
 class _Pieces:
@@ -27,8 +47,10 @@ class _Pieces:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._piece = np.empty(PIECE, np.uint8)
+        # Memory of its own: to go past the cache, a piece must begin on a page, in memory as in the file.
+        self._piece = np.frombuffer(mmap.mmap(-1, PIECE), np.uint8)
         self._held = 0
+        self._first, self._bypass = True, False
 
     def put(self, data: bytes) -> None:
         """Append bytes."""
@@ -39,11 +61,23 @@ class _Pieces:
         flat = np.ascontiguousarray(data).reshape(-1)
         self._append(flat.view(f"u{flat.itemsize}"))
 
-    def flush(self) -> None:
+    def finish(self) -> None:
         """Hand over what is left."""
+        if self._bypass:
+            # No whole number of pages.
+            self._bypass = _bypass_cache(self._stream, False)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
         view = self._piece[: self._held].data
         while view:  # an unbuffered write may take less than all
-            view = view[self._stream.write(view) :]
+            try:
+                view = view[self._stream.write(view) :]
+            except OSError as error:
+                if not self._bypass or error.errno != errno.EINVAL:
+                    raise
+                # Pages of another size than the file system's, or a write that took less than a page.
+                self._bypass = _bypass_cache(self._stream, False)
         self._held = 0
 
     def _append(self, words: NDArray[Any]) -> None:
@@ -59,7 +93,10 @@ class _Pieces:
             self._held += part.nbytes
             words = words[part.size :]
             if self._held == PIECE:
-                self.flush()
+                if self._first:
+                    # A file that fits into one piece is not worth it.
+                    self._first, self._bypass = False, _bypass_cache(self._stream, True)
+                self._hand_over()
 
 
 def write_extensions(
@@ -91,7 +128,7 @@ def write_extensions(
                 continue
             pieces.put_swapped(data)
             pieces.put(bytes(-data.nbytes % BLOCK))
-        pieces.flush()
+        pieces.finish()
 
 
 def table_bytes(columns: dict[str, tuple[NDArray[Any], str | None]], name: str) -> bytes:
