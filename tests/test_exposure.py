@@ -70,13 +70,33 @@ def test_what_the_disk_refuses_goes_through_the_cache(
 ) -> None:
     monkeypatch.setattr("upramp.io.writer.PIECE", 4096)
     image = np.arange(5000, dtype=np.float32)
-    with Reluctant(tmp_path / "image", "w") as stream:
-        pieces = _Pieces(stream)
+    with Reluctant(tmp_path / "image", "w") as stream, _Pieces(stream) as pieces:
         for _ in range(3):
             pieces.put_swapped(image)
         pieces.finish()
     assert stream.refused <= 1
     assert (tmp_path / "image").read_bytes() == 3 * image.astype(">f4").tobytes()
+
+
+class Full(io.FileIO):
+    """A file on a disk that is full."""
+
+    def write(self, data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("count", [100, 5000])
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr("upramp.io.writer.PIECE", 4096)
+    image = np.arange(count, dtype=np.float32)
+
+    def write() -> None:
+        with Full(tmp_path / "image", "w") as stream, _Pieces(stream) as pieces:
+            pieces.put_swapped(image)
+            pieces.finish()
+
+    with pytest.raises(OSError, match="No space left"):
+        write()
 
 
 @pytest.mark.parametrize("size", [512, 1014])

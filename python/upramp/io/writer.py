@@ -8,7 +8,8 @@ import mmap
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from astropy.io import fits
@@ -20,7 +21,7 @@ from upramp.io.layout import BLOCK
 
 __all__ = ["table_bytes", "write_extensions"]
 
-PIECE = 1 << 22
+PIECE = 1 << 21
 """Bytes written at a time, a whole number of pages."""
 
 
@@ -43,14 +44,23 @@ def _bypass_cache(stream: BinaryIO, on: bool) -> bool:
 
 
 class _Pieces:
-    """What goes into a file, handed over in pieces of :data:`PIECE` bytes."""
+    """What goes into a file, in pieces of :data:`PIECE` bytes: one is filled while the other is written."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        # Memory of its own: to go past the cache, a piece must begin on a page, in memory as in the file.
-        self._piece = np.frombuffer(mmap.mmap(-1, PIECE), np.uint8)
+        # Memory of their own: to go past the cache, a piece must begin on a page, in memory as in the file.
+        self._piece, self._other = (np.frombuffer(mmap.mmap(-1, PIECE), np.uint8) for _ in range(2))
         self._held = 0
-        self._first, self._bypass = True, False
+        self._bypass = False
+        self._writer: ThreadPoolExecutor | None = None
+        self._written: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.shutdown()
 
     def put(self, data: bytes) -> None:
         """Append bytes."""
@@ -62,14 +72,29 @@ class _Pieces:
         self._append(flat.view(f"u{flat.itemsize}"))
 
     def finish(self) -> None:
-        """Hand over what is left."""
+        """Write what is left."""
+        self._wait()
         if self._bypass:
             # No whole number of pages.
             self._bypass = _bypass_cache(self._stream, False)
-        self._hand_over()
+        self._write(self._piece[: self._held])
 
     def _hand_over(self) -> None:
-        view = self._piece[: self._held].data
+        """Have a full piece written, and go on with the other."""
+        if self._writer is None:
+            # A file that fits into one piece is worth neither.
+            self._writer, self._bypass = ThreadPoolExecutor(1), _bypass_cache(self._stream, True)
+        self._wait()
+        self._written = self._writer.submit(self._write, self._piece)
+        self._piece, self._other = self._other, self._piece
+        self._held = 0
+
+    def _wait(self) -> None:
+        if self._written is not None:
+            self._written.result()
+
+    def _write(self, piece: NDArray[np.uint8]) -> None:
+        view = piece.data
         while view:  # an unbuffered write may take less than all
             try:
                 view = view[self._stream.write(view) :]
@@ -78,7 +103,6 @@ class _Pieces:
                     raise
                 # Pages of another size than the file system's, or a write that took less than a page.
                 self._bypass = _bypass_cache(self._stream, False)
-        self._held = 0
 
     def _append(self, words: NDArray[Any]) -> None:
         size = words.itemsize
@@ -93,9 +117,6 @@ class _Pieces:
             self._held += part.nbytes
             words = words[part.size :]
             if self._held == PIECE:
-                if self._first:
-                    # A file that fits into one piece is not worth it.
-                    self._first, self._bypass = False, _bypass_cache(self._stream, True)
                 self._hand_over()
 
 
@@ -116,8 +137,11 @@ def write_extensions(
     overwrite : bool, optional
         Whether an existing file may be replaced.
     """
-    with atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb", buffering=0) as stream:
-        pieces = _Pieces(stream)
+    with (
+        atomic_path(path, overwrite=overwrite) as temporary,
+        temporary.open("wb", buffering=0) as stream,
+        _Pieces(stream) as pieces,
+    ):
         for unit in units:
             if isinstance(unit, bytes):
                 pieces.put(unit)
