@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import io
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +16,11 @@ from astropy.io import fits
 import upramp
 from planes import differences
 from upramp.io import FitsReader
+from upramp.io.writer import _Pieces
 from upramp.simulate import Exposure, Simulation, simulate
+
+if sys.platform == "linux":
+    import fcntl
 
 
 def test_reads_come_in_time_order_with_their_numbers(helium: Simulation, ima: Path) -> None:
@@ -42,6 +50,53 @@ def test_pieces_of_any_size_make_the_same_file(
     monkeypatch.setattr("upramp.io.writer.PIECE", piece)
     upramp.write_ima(tmp_path / "copy.fits", upramp.read_ramp(ima))
     assert differences(tmp_path / "copy.fits", ima) == {}
+
+
+class Reluctant(io.FileIO):
+    """A file that takes little at a time, and refuses what a disk might when the cache is passed by."""
+
+    refused = 0
+
+    def write(self, data: object) -> int:
+        view = memoryview(data)  # type: ignore[arg-type]
+        if sys.platform == "linux" and fcntl.fcntl(self, fcntl.F_GETFL) & os.O_DIRECT:
+            self.refused += 1
+            raise OSError(errno.EINVAL, "not a whole number of pages")
+        return super().write(view[:1000])
+
+
+def test_what_the_disk_refuses_goes_through_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upramp.io.writer.PIECE", 4096)
+    image = np.arange(5000, dtype=np.float32)
+    with Reluctant(tmp_path / "image", "w") as stream, _Pieces(stream) as pieces:
+        for _ in range(3):
+            pieces.put_swapped(image)
+        pieces.finish()
+    assert stream.refused <= 1
+    assert (tmp_path / "image").read_bytes() == 3 * image.astype(">f4").tobytes()
+
+
+class Full(io.FileIO):
+    """A file on a disk that is full."""
+
+    def write(self, data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("count", [100, 5000])
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr("upramp.io.writer.PIECE", 4096)
+    image = np.arange(count, dtype=np.float32)
+
+    def write() -> None:
+        with Full(tmp_path / "image", "w") as stream, _Pieces(stream) as pieces:
+            pieces.put_swapped(image)
+            pieces.finish()
+
+    with pytest.raises(OSError, match="No space left"):
+        write()
 
 
 @pytest.mark.parametrize("size", [512, 1014])

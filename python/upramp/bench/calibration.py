@@ -92,7 +92,7 @@ def bench_calibration(raw: Path, refs: Path, against: str | None, repeats: int) 
                 costs[name].append(command())
         # The first of each only fills caches.
         medians = {name: Cost(*np.median(costs[name][1:], axis=0)) for name in commands}
-        stages(raw, refs, work, repeats)
+        own = stages(raw, refs, work, repeats)
     print(f"\nwhole commands, interpreter included, median of {repeats}")
     reference = medians.get("calwf3")
     for name, cost in medians.items():
@@ -100,6 +100,9 @@ def bench_calibration(raw: Path, refs: Path, against: str | None, repeats: int) 
         if reference is not None:
             line += f"   calwf3 / this: {reference.wall / cost.wall:5.2f} wall, {reference.cpu / cost.cpu:5.2f} CPU"
         print(line)
+    if reference is not None:
+        ratios = f"{reference.wall / own.wall:5.2f} wall, {reference.cpu / own.cpu:5.2f} CPU"
+        print(f"  calwf3 / all stages, 1 thread, without the start of the interpreter: {ratios}")
 
 
 def ours(raw: Path, refs: Path, work: Path, threads: int) -> Cost:
@@ -121,8 +124,24 @@ def theirs(raw: Path, refs: Path, work: Path, program: str) -> Cost:
     return run([program, raw.name], work, {"iref": f"{refs.resolve()}/"})
 
 
-def stages(raw: Path, refs: Path, work: Path, repeats: int) -> None:
-    """Print what each stage takes, with one thread, and the bare reading and writing of the same bytes."""
+BARE = "bare reading and writing of the bytes"
+
+
+def stages(raw: Path, refs: Path, work: Path, repeats: int) -> Cost:
+    """Print what each stage takes, with one thread, and the bare reading and writing of the same bytes.
+
+    Parameters
+    ----------
+    raw, refs, work : Path
+        RAW file, directory of its reference files, where to write.
+    repeats : int
+        Runs of each.
+
+    Returns
+    -------
+    Cost
+        Wall and CPU time of all stages together, medians of their sums.
+    """
     taken: dict[str, list[tuple[float, float]]] = {}
     clock = [(0.0, 0.0)]
 
@@ -156,8 +175,14 @@ def stages(raw: Path, refs: Path, work: Path, repeats: int) -> None:
             with (work / "copy").open("wb") as stream:
                 stream.write(data)
                 os.fsync(stream.fileno())
-        lap("bare reading and writing of the bytes")
+        lap(BARE)
     print(f"{raw.name}, 1 thread, median of {repeats}")
     for name, laps in taken.items():
         wall, cpu = np.median(laps, axis=0)
         print(f"  {name:40}{1e3 * wall:8.0f} ms wall {1e3 * cpu:8.0f} ms CPU")
+    bare = float(np.median(taken.pop(BARE), axis=0)[0])
+    wall, cpu = np.median(np.sum(list(taken.values()), axis=0), axis=0)
+    print(
+        f"  {'all but the bare':40}{1e3 * wall:8.0f} ms wall {1e3 * cpu:8.0f} ms CPU {wall / bare:6.2f} x bare"
+    )
+    return Cost(float(wall), float(cpu), 0.0)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import mmap
 import os
+import sys
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from astropy.io import fits
@@ -17,18 +21,46 @@ from upramp.io.layout import BLOCK
 
 __all__ = ["table_bytes", "write_extensions"]
 
-PIECE = 1 << 18
-"""Bytes written at a time. Pieces of a whole number of pages that start on a page cost the system a quarter of
-what the same bytes cost that begin wherever a header happened to end."""
+PIECE = 1 << 21
+"""Bytes written at a time, a whole number of pages."""
+
+
+def _bypass_cache(stream: BinaryIO, on: bool) -> bool:
+    """Have writes go past the system's cache, or no longer; whether they now do.
+
+    A product is flushed to disk before it gets its name. To copy it into the cache first takes the system longer
+    than all that upramp does to its pixels, and puts out of the cache what will be read again: the references.
+    """
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    flags = fcntl.fcntl(stream, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(stream, fcntl.F_SETFL, flags | os.O_DIRECT if on else flags & ~os.O_DIRECT)
+    except OSError:  # not every file system can
+        return False
+    return on
 
 
 class _Pieces:
-    """What goes into a file, handed over in pieces of :data:`PIECE` bytes."""
+    """What goes into a file, in pieces of :data:`PIECE` bytes: one is filled while the other is written."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._piece = np.empty(PIECE, np.uint8)
+        # Memory of their own: to go past the cache, a piece must begin on a page, in memory as in the file.
+        self._piece, self._other = (np.frombuffer(mmap.mmap(-1, PIECE), np.uint8) for _ in range(2))
         self._held = 0
+        self._bypass = False
+        self._writer: ThreadPoolExecutor | None = None
+        self._written: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.shutdown()
 
     def put(self, data: bytes) -> None:
         """Append bytes."""
@@ -39,12 +71,38 @@ class _Pieces:
         flat = np.ascontiguousarray(data).reshape(-1)
         self._append(flat.view(f"u{flat.itemsize}"))
 
-    def flush(self) -> None:
-        """Hand over what is left."""
-        view = self._piece[: self._held].data
-        while view:  # an unbuffered write may take less than all
-            view = view[self._stream.write(view) :]
+    def finish(self) -> None:
+        """Write what is left."""
+        self._wait()
+        if self._bypass:
+            # No whole number of pages.
+            self._bypass = _bypass_cache(self._stream, False)
+        self._write(self._piece[: self._held])
+
+    def _hand_over(self) -> None:
+        """Have a full piece written, and go on with the other."""
+        if self._writer is None:
+            # A file that fits into one piece is worth neither.
+            self._writer, self._bypass = ThreadPoolExecutor(1), _bypass_cache(self._stream, True)
+        self._wait()
+        self._written = self._writer.submit(self._write, self._piece)
+        self._piece, self._other = self._other, self._piece
         self._held = 0
+
+    def _wait(self) -> None:
+        if self._written is not None:
+            self._written.result()
+
+    def _write(self, piece: NDArray[np.uint8]) -> None:
+        view = piece.data
+        while view:  # an unbuffered write may take less than all
+            try:
+                view = view[self._stream.write(view) :]
+            except OSError as error:
+                if not self._bypass or error.errno != errno.EINVAL:
+                    raise
+                # Pages of another size than the file system's, or a write that took less than a page.
+                self._bypass = _bypass_cache(self._stream, False)
 
     def _append(self, words: NDArray[Any]) -> None:
         size = words.itemsize
@@ -59,7 +117,7 @@ class _Pieces:
             self._held += part.nbytes
             words = words[part.size :]
             if self._held == PIECE:
-                self.flush()
+                self._hand_over()
 
 
 def write_extensions(
@@ -79,8 +137,11 @@ def write_extensions(
     overwrite : bool, optional
         Whether an existing file may be replaced.
     """
-    with atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb", buffering=0) as stream:
-        pieces = _Pieces(stream)
+    with (
+        atomic_path(path, overwrite=overwrite) as temporary,
+        temporary.open("wb", buffering=0) as stream,
+        _Pieces(stream) as pieces,
+    ):
         for unit in units:
             if isinstance(unit, bytes):
                 pieces.put(unit)
@@ -91,7 +152,7 @@ def write_extensions(
                 continue
             pieces.put_swapped(data)
             pieces.put(bytes(-data.nbytes % BLOCK))
-        pieces.flush()
+        pieces.finish()
 
 
 def table_bytes(
