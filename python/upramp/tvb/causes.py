@@ -19,7 +19,9 @@ UNIFORM = 0.5
 """Excess on the right over that on the left from which a part of it is called uniform: scattered light falls to a
 tenth of itself across the field."""
 ENOUGH_TIME = 0.4
-"""Fraction of the exposure time that must be left for reads to be masked."""
+"""Fraction of the exposure time that must be left for reads to be masked where nothing else helps …"""
+MOST_TIME = 0.6
+"""… and where scattered light can be subtracted instead: with less left, masking makes the noise grow by a third."""
 ENOUGH_READS = 3
 """Intervals that must be left for reads to be masked."""
 
@@ -147,7 +149,7 @@ def judge(
     if scattered:
         both = large and helium_line
         word = "both" if both else "scattered"
-        if enough:
+        if enough and (grism or dt[left].sum() >= MOST_TIME * dt.sum()):
             return Verdict(word, "mask-reads", f"brighter at the left; {kept}")
         return Verdict(word, "none" if grism else "column", f"brighter at the left; only {kept}{hint}")
     if rise > 0 and (large or rise > limits.delta):

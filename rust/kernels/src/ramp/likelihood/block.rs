@@ -227,16 +227,7 @@ fn load(plan: &Plan, reads: &Reads<'_>, params: &Params, first: usize, len: usiz
         for t in 0..len.div_ceil(LANES) {
             let (rate, used) = (&mut block.rates[t * n + i], &mut block.used[t * n + i]);
             let from = t * LANES;
-            let mut samples = [0.0; LANES];
-            if let Some(whole) = now.get(from..from + LANES) {
-                for l in 0..LANES {
-                    samples[l] = f64::from(whole[l]) * scale;
-                }
-            } else {
-                for (sample, &value) in samples.iter_mut().zip(&now[from..]) {
-                    *sample = f64::from(value) * scale;
-                }
-            }
+            let samples = scaled(now, from, scale);
             let usable: [&[u16; LANES]; 2] = [i, i + 1].map(|r| &flags.usable[r].as_chunks().0[t]);
             let before: &mut Tile = &mut before.as_chunks_mut().0[t];
             let (gain, valid, left) = (&block.gain[t], &block.valid[t], &mut block.left[t]);
@@ -280,15 +271,34 @@ fn load_removed(
     for i in 0..n {
         let now = &untouched.plane(i + 1)[first..first + len];
         let (scale, per_second) = (reads.scale[i + 1], 1.0 / plan.cov.dt[i]);
-        for (p, &value) in now.iter().enumerate() {
-            let (t, l) = (p / LANES, p % LANES);
-            let sample = f64::from(value) * scale;
-            let rate = (sample - before[p]) * per_second * block.gain[t][l];
-            let used = block.used[t * n + i][l] > 0.0 && rate.is_finite();
-            block.removed[t * n + i][l] = if used { rate - block.rates[t * n + i][l] } else { 0.0 };
-            before[p] = sample;
+        for t in 0..len.div_ceil(LANES) {
+            let samples = scaled(now, t * LANES, scale);
+            let before: &mut Tile = &mut before.as_chunks_mut().0[t];
+            let (rate, used) = (&block.rates[t * n + i], &block.used[t * n + i]);
+            let (gain, removed) = (&block.gain[t], &mut block.removed[t * n + i]);
+            for l in 0..LANES {
+                let all = (samples[l] - before[l]) * per_second * gain[l];
+                removed[l] = if used[l] > 0.0 && all * 0.0 == 0.0 { all - rate[l] } else { 0.0 };
+            }
+            *before = samples;
         }
     }
+}
+
+/// Samples of a tile, accumulated; those past the end of the run are 0.
+#[inline(always)]
+fn scaled(run: &[f32], from: usize, scale: f64) -> Tile {
+    let mut samples = [0.0; LANES];
+    if let Some(whole) = run.get(from..from + LANES) {
+        for l in 0..LANES {
+            samples[l] = f64::from(whole[l]) * scale;
+        }
+    } else {
+        for (sample, &value) in samples.iter_mut().zip(&run[from..]) {
+            *sample = f64::from(value) * scale;
+        }
+    }
+    samples
 }
 
 #[inline(always)]
