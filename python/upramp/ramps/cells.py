@@ -107,5 +107,5 @@ def weights(times: NDArray[np.float64], *, rate: bool) -> NDArray[np.float32]:
     rate : bool
         Whether the stored signal is per second.
     """
-    # The zeroth read has no time of its own: what is left in it (nothing, once subtracted) stays as it is.
-    return np.where(times > 0, times, 1.0).astype(np.float32) if rate else np.ones(times.size, np.float32)
+    # Reads have had the zeroth subtracted before they become rates: whatever its plane holds, it is their zero.
+    return (np.maximum(times, 0.0) if rate else np.ones(times.size)).astype(np.float32)

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from upramp.exceptions import InputError
 from upramp.ramps.cells import cell_levels, weights
 from upramp.tvb.corrected import SKY_BAD_DQ
+from upramp.tvb.quiet import find_excess
+from upramp.tvb.reference_level import reference_level
 from upramp.wfc3ir.exposure import Ramp
 
 __all__ = ["Quiet", "interval_levels", "quiet_rate"]
 
 SHORT = 0.5
 """Intervals shorter than this part of the median are too noisy to be called quiet."""
-ALIKE = 3.0
-"""Intervals are as quiet as the quietest within so many errors of their medians."""
 
 
 class Quiet(NamedTuple):
@@ -127,25 +127,28 @@ def quiet_rate(
 
     Notes
     -----
-    Quiet are the interval with the lowest median and those whose medians agree with it within three standard
-    errors: with more of them the noise of the base falls. Very short intervals are not considered.
+    Quiet are the intervals that :func:`upramp.tvb.quiet.find_excess` does not find above the level of the others:
+    the single one with the lowest median would be low by chance. Very short ones are not considered. The errors
+    of the medians are those of the pixels' scatter and of the reference pixels that were subtracted.
     """
     level = interval_levels(ramp, response=response, mask=mask, bad_dq=bad_dq, threads=threads)
     steps = np.diff(ramp.times)
-    candidates = np.flatnonzero(steps >= SHORT * np.median(steps))
-    lowest = int(candidates[np.argmin(level[candidates])])
+    long = steps >= SHORT * np.median(steps)
+    lowest = int(np.argmin(np.where(long, level, np.inf)))
     rate = _mean_rate(ramp, np.arange(steps.size) == lowest, response)
-    # Error of a median, with the scatter of a sample of the pixels.
     sample = rate[ramp.border][::7, ::3]
     sample = sample[np.isfinite(sample)]
     scatter = 1.4826 * float(np.median(np.abs(sample - np.median(sample)))) if sample.size else 0.0
-    npix = rate[ramp.border].size
-    error = 1.2533 * scatter / np.sqrt(npix) * np.hypot(1.0, np.maximum(steps[lowest] / steps, 1.0))
-    used = (level - level[lowest] <= ALIKE * error) & (steps >= SHORT * np.median(steps))
-    used[lowest] = True
-    if used.sum() > 1:
-        rate = _mean_rate(ramp, used, response)
-    return Quiet(rate, level, used)
+    # Most of the scatter of a faint sky is read noise: that of a shorter interval is larger in proportion.
+    pixels = 1.2533 * scatter * steps[lowest] / np.sqrt(rate[ramp.border].size)
+    common = reference_level(ramp).variance
+    error = np.hypot(pixels, np.sqrt(2 * common)) / steps
+    found = find_excess(level[long], error[long], steps[long], 0.5 * pixels**2 + common)
+    used = np.zeros(steps.size, bool)
+    used[long] = ~found.disturbed
+    if not used.any():
+        used[lowest] = True
+    return Quiet(_mean_rate(ramp, used, response), level, used)
 
 
 def _mean_rate(
@@ -158,7 +161,7 @@ def _mean_rate(
     sign[1:] += used
     sign[:-1] -= used
     total: NDArray[np.float32] = np.zeros(ramp.sci.shape[1:], np.float32)
-    for r in np.flatnonzero(sign):
+    for r in np.flatnonzero(sign * weight):
         total += np.float32(sign[r] * weight[r]) * ramp.sci[r]
     total /= np.float32(np.diff(ramp.times)[used].sum())
     if response is not None:

@@ -21,7 +21,7 @@ tenth of itself across the field."""
 ENOUGH_TIME = 0.4
 """Fraction of the exposure time that must be left for reads to be masked where nothing else helps …"""
 MOST_TIME = 0.6
-"""… and where scattered light can be subtracted instead: with less left, masking makes the noise grow by a third."""
+"""… and where scattered light can be subtracted instead: with less left, masking adds a third to the noise."""
 ENOUGH_READS = 3
 """Intervals that must be left for reads to be masked."""
 

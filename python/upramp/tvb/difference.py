@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from upramp.ramps.cells import weights
 from upramp.tvb.base import check_times
 from upramp.tvb.electrons import noise_of
 from upramp.wfc3ir.exposure import Ramp
@@ -61,10 +62,10 @@ def last_minus_first(
     span = float(steps[used].sum())
     # Reads inside a run of intervals cancel.
     sign = np.concatenate(([0], used.astype(int))) - np.concatenate((used.astype(int), [0]))
+    weight = weights(ramp.times, rate=ramp.is_rate)
     total: NDArray[np.float32] = np.zeros(electrons.shape, np.float32)
-    for r in np.flatnonzero(sign):
-        weight = ramp.times[r] if ramp.is_rate and ramp.times[r] > 0 else 1.0
-        total += np.float32(sign[r] * weight) * ramp.sci[r][y, x]
+    for r in np.flatnonzero(sign * weight):
+        total += np.float32(sign[r] * weight[r]) * ramp.sci[r][y, x]
     runs = int((sign > 0).sum())
     with np.errstate(divide="ignore", invalid="ignore"):
         err = np.sqrt(runs * noise**2 + np.maximum(total * electrons, 0) + dark * span) / electrons

@@ -28,9 +28,7 @@ __all__ = ["remove_columns", "remove_plane"]
 log = logging.getLogger(__name__)
 
 KNOT_SPACING = 50
-"""Columns between the knots of a profile …"""
-PIECES = 6
-"""… and the fewest pieces, for the subarrays."""
+"""Columns between the knots of a profile: fewer would follow the noise of a small field."""
 CELLS = 16
 """Cells on a side whose medians define a plane."""
 CLIP = 3.0
@@ -78,11 +76,11 @@ def remove_columns(
     Notes
     -----
     For every interval, the medians over the rows of D_k - B (see :func:`upramp.tvb.excess.remove_excess`) are
-    fitted, weighted by the number of pixels, with a cubic spline that has a knot every 50 columns (6 pieces at
-    least); outliers beyond 3 sigma are left out.
+    fitted, weighted by the number of pixels, with a cubic spline that has a knot every 50 columns; outliers
+    beyond 3 sigma are left out.
     """
     _, _, x0, x1 = bounds(ramp.border, ramp.sci.shape[1:])
-    basis = spline_basis(x1 - x0, max((x1 - x0) // KNOT_SPACING, PIECES))
+    basis = spline_basis(x1 - x0, max((x1 - x0) // KNOT_SPACING, 1))
 
     def image(terms: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(basis @ terms)
