@@ -178,6 +178,7 @@ def fit_crcorr(
 def fit_gls(
     sci: NDArray[np.float32],
     untouched: NDArray[np.float32] | None,
+    removed: tuple[NDArray[np.float64], NDArray[np.float32] | None] | None,
     dq: NDArray[np.uint16] | None,
     mask: NDArray[np.bool_] | None,
     excluded: NDArray[np.bool_],

@@ -87,6 +87,7 @@ def fit_gls(
     gain: ArrayLike = 1.0,
     dark: ArrayLike = 0.0,
     untouched: ArrayLike | None = None,
+    removed: tuple[ArrayLike, ArrayLike | None] | None = None,
     dq: ArrayLike | None = None,
     rule: DqRule | None = None,
     mask: ArrayLike | None = None,
@@ -117,6 +118,10 @@ def fit_gls(
         per second.
     untouched : (nread, ny, nx) array_like of float32, optional
         The cube before a variable background was subtracted from it: the noise is that of these samples.
+    removed : (array_like, array_like or None), optional
+        The same in short, where the background was alike in all pixels: its rate between each read and the one
+        before, (nread - 1,), in the unit of the cube per second, and the response of the pixels to it, (ny, nx);
+        None: 1. Not looked at if `untouched` is given.
     dq : (nread, ny, nx) array_like of uint16 or int16, optional
         DQ bits of every sample.
     rule : DqRule, optional
@@ -190,6 +195,7 @@ def fit_gls(
     (rate, err, time), samples, more, found_sizes, reported = _core.fit_gls(
         data,
         None if untouched is None else as_array("untouched", untouched, np.float32, 3, data.shape),
+        None if removed is None else _removed(removed, nread, shape),
         flagged,
         left_out,
         out,
@@ -223,6 +229,14 @@ def fit_gls(
         read_dq=read_dq,
         unstable=unstable,
     )
+
+
+def _removed(
+    removed: tuple[ArrayLike, ArrayLike | None], nread: int, shape: tuple[int, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
+    rates, response = removed
+    image = None if response is None else as_array("response", response, np.float32, 2, shape)
+    return as_array("removed", rates, np.float64, 1, (nread - 1,)), image
 
 
 def thresholds(sigma: float | tuple[float, float] | None) -> tuple[float, float] | None:

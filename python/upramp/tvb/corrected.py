@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from upramp._arrays import count_threads
 from upramp.wfc3ir.exposure import Ramp
 from upramp.wfc3ir.fit import Fit, fit_ramp
+from upramp.wfc3ir.gls import Removed
 from upramp.wfc3ir.pedestal import lower_fit, lower_reads
 
 __all__ = ["SKY_BAD_DQ", "Corrected", "subtract"]
@@ -44,6 +45,8 @@ class Corrected:
         Rate taken from each read, with the pedestal, median over the frame; 0 for the zeroth.
     exclude, breaks : (nread,) ndarray of bool or None
         For :func:`upramp.fit_ramp`.
+    varied : Removed or None
+        What the background had in each interval above its mean, if all pixels had the same.
     """
 
     straight: Ramp
@@ -52,6 +55,7 @@ class Corrected:
     removed: NDArray[np.float64]
     exclude: NDArray[np.bool_] | None = None
     breaks: NDArray[np.bool_] | None = None
+    varied: Removed | None = None
 
     @property
     def ramp(self) -> Ramp:
@@ -74,7 +78,9 @@ class Corrected:
         -------
         Fit
         """
-        fit = fit_ramp(self.straight, exclude=self.exclude, breaks=self.breaks, **options)
+        fit = fit_ramp(
+            self.straight, exclude=self.exclude, breaks=self.breaks, removed=self.varied, **options
+        )
         return fit if self.pedestal is None else lower_fit(fit, self.straight, self.pedestal)
 
 
@@ -83,37 +89,43 @@ def subtract(
     rate: Callable[[int], NDArray[np.floating[Any]] | float],
     response: NDArray[np.float32] | None = None,
     threads: int | None = None,
+    *,
+    in_place: bool = False,
 ) -> NDArray[np.float32]:
     """Take a background from every read but the zeroth; reference pixels see none.
 
     Parameters
     ----------
     ramp : Ramp
-        Exposure; it is not changed.
+        Exposure; it is not changed, unless asked.
     rate : callable
         Gives the mean rate of the background up to a read (SAMPNUM), broadcastable to the light-sensitive pixels.
     response : (ny, nx) ndarray of float32, optional
         Relative response to the sky.
     threads : int, optional
         Number of threads.
+    in_place : bool, optional
+        Change the exposure's own array.
 
     Returns
     -------
     sci : (nread, ny, nx) ndarray of float32
     """
-    sci = np.empty_like(ramp.sci)
-    sci[0] = ramp.sci[0]
     y, x = ramp.border
+    sci = ramp.sci
+    if not in_place:
+        sci = np.empty_like(ramp.sci)
+        sci[0] = ramp.sci[0]
 
     def one(r: int) -> None:
         taken = np.asarray(rate(r), np.float32)
         if not ramp.is_rate:
             taken = taken * np.float32(ramp.times[r])
-        for edge in (np.s_[: y.start], np.s_[y.stop :], np.s_[:, : x.start], np.s_[:, x.stop :]):
-            sci[r][edge] = ramp.sci[r][edge]
         if response is not None:
             taken = taken * response[y, x]
-        np.subtract(ramp.sci[r][y, x], taken, out=sci[r][y, x])
+        if not in_place:
+            sci[r] = ramp.sci[r]
+        sci[r][y, x] -= taken
 
     # NumPy lets go of the interpreter while it subtracts.
     with ThreadPoolExecutor(count_threads(threads)) as pool:

@@ -15,6 +15,7 @@ from upramp.tvb.base import interval_levels, quiet_rate
 from upramp.tvb.corrected import SKY_BAD_DQ, Corrected, subtract
 from upramp.tvb.grism import refuse_grism
 from upramp.wfc3ir.exposure import Ramp
+from upramp.wfc3ir.gls import Removed
 
 __all__ = ["remove_excess"]
 
@@ -29,6 +30,7 @@ def remove_excess(
     bad_dq: int = SKY_BAD_DQ,
     flat: NDArray[np.float32] | None = None,
     force: bool = False,
+    in_place: bool = False,
     threads: int | None = None,
 ) -> Corrected:
     """Subtract a uniform background's excess over its quietest intervals, read by read.
@@ -36,7 +38,7 @@ def remove_excess(
     Parameters
     ----------
     ramp : Ramp
-        Exposure, in counts or rates; it is not changed.
+        Exposure, in counts or rates; it is not changed, unless asked.
     region : tuple of slice, optional
         Rows and columns whose median counts; default all light-sensitive pixels.
     mask : (ny, nx) ndarray of bool, optional
@@ -47,6 +49,8 @@ def remove_excess(
         Flat field of an exposure that has not been flat-fielded.
     force : bool, optional
         Correct grism exposures too.
+    in_place : bool, optional
+        Change the array of `ramp` instead of a copy.
     threads : int, optional
         Number of threads.
 
@@ -79,9 +83,9 @@ def remove_excess(
     total = np.concatenate(([0.0], np.cumsum(excess * np.diff(ramp.times))))
     mean = total[-1] / ramp.times[-1]
     rate = np.divide(total, ramp.times, out=np.zeros(ramp.nread), where=ramp.times > 0)
-    sci = subtract(ramp, lambda r: rate[r] - mean, flat, threads)
+    sci = subtract(ramp, lambda r: rate[r] - mean, flat, threads, in_place=in_place)
     pedestal = np.zeros(ramp.sci.shape[1:], np.float32)
     pedestal[ramp.border] = mean if flat is None else mean * flat[ramp.border]
     level = np.concatenate(([np.nan], quiet.level))
     log.info("%s: excess up to %.3f %s over the quiet intervals", ramp.path, excess.max(), ramp.unit)
-    return Corrected(ramp.with_(sci=sci), pedestal, level, rate)
+    return Corrected(ramp.with_(sci=sci), pedestal, level, rate, varied=Removed(excess - mean, flat))

@@ -49,6 +49,8 @@ class _Setting:
     threads: int | None
     flat: NDArray[np.float32] | None
     untouched: Ramp
+    in_place: bool
+    """Whether nobody needs the reads as they came."""
 
 
 class _Made(NamedTuple):
@@ -85,6 +87,7 @@ def _flatten(ramp: Ramp, asked: _Setting) -> _Made:
         mask=asked.mask,
         flat=asked.flat,
         force=asked.force,
+        in_place=asked.in_place,
         threads=asked.threads,
     )
     return _Made(corrected)
@@ -97,6 +100,7 @@ def _excess(ramp: Ramp, asked: _Setting) -> _Made:
         mask=asked.mask,
         flat=asked.flat,
         force=asked.force,
+        in_place=asked.in_place,
         threads=asked.threads,
     )
     return _Made(corrected)
@@ -236,26 +240,37 @@ def fix_file(
             threads=threads,
             flat=flat,
             untouched=ramp,
+            # The flat of an exposure in electrons may have to be read back from it.
+            in_place=not ramp.in_electrons,
         )
+        # Before the reads are changed.
+        sides = _sides(ramp, asked)
         if method != "auto":
-            return _correction(method, _METHODS[method](ramp, asked), ramp, asked)
+            return _correction(method, _METHODS[method](ramp, asked), *sides)
         flags = flag_reads(_on_the_sky(ramp, flat), mask=mask, threads=threads)
         made = _ADVISED[flags.advice](ramp, replace(asked, reads=~flags.use))
-        done = _correction(flags.advice, made, ramp, asked)
+        done = _correction(flags.advice, made, *sides)
         why = f"  {flags.verdict}: {flags.reason}"
         return done._replace(cards={**done.cards, **flags.cards}, history=(*done.history, why))
 
     return calibrate_file(path, directory, correct=correct, **options)
 
 
-def _correction(method: str, made: _Made, ramp: Ramp, asked: _Setting) -> Correction:
-    """What the files shall tell."""
-    corrected = made.corrected
-    low, high = float(np.nanmin(corrected.level)), float(np.nanmax(corrected.level))
+def _sides(ramp: Ramp, asked: _Setting) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Level of every interval at the left and at the right."""
     left, right = (
         np.concatenate(([np.nan], interval_levels(ramp, strip, response=asked.flat, threads=asked.threads)))
         for strip in strips(ramp)
     )
+    return left, right
+
+
+def _correction(
+    method: str, made: _Made, left: NDArray[np.float64], right: NDArray[np.float64]
+) -> Correction:
+    """What the files shall tell."""
+    corrected = made.corrected
+    low, high = float(np.nanmin(corrected.level)), float(np.nanmax(corrected.level))
     cards: dict[str, tuple[object, str]] = {"TVBMETH": (method, "variable background removed by")}
     if low > 0:
         cards["TVBRNG"] = high / low, "largest over smallest background rate"
@@ -276,6 +291,7 @@ def _correction(method: str, made: _Made, ramp: Ramp, asked: _Setting) -> Correc
         pedestal=corrected.pedestal,
         exclude=corrected.exclude,
         breaks=corrected.breaks,
+        varied=corrected.varied,
         fit=made.fit,
     )
 

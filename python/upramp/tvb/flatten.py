@@ -17,6 +17,7 @@ from upramp.tvb.base import interval_levels
 from upramp.tvb.corrected import SKY_BAD_DQ, Corrected, subtract
 from upramp.tvb.grism import refuse_grism
 from upramp.wfc3ir.exposure import Ramp
+from upramp.wfc3ir.gls import Removed
 
 __all__ = ["flatten_ramp"]
 
@@ -33,6 +34,7 @@ def flatten_ramp(
     bad_dq: int = SKY_BAD_DQ,
     flat: NDArray[np.float32] | None = None,
     force: bool = False,
+    in_place: bool = False,
     threads: int | None = None,
 ) -> Corrected:
     """Make the median of every read that of the last, so that a uniform variable background is gone.
@@ -40,7 +42,7 @@ def flatten_ramp(
     Parameters
     ----------
     ramp : Ramp
-        Exposure, in counts or rates; it is not changed.
+        Exposure, in counts or rates; it is not changed, unless asked.
     region : tuple of slice, optional
         Rows and columns whose median counts; default all light-sensitive pixels.
     clip : float or (float, float), optional
@@ -56,6 +58,8 @@ def flatten_ramp(
         is taken out has the flat's pattern.
     force : bool, optional
         Flatten grism exposures too.
+    in_place : bool, optional
+        Change the array of `ramp` instead of a copy.
     threads : int, optional
         Number of threads.
 
@@ -99,9 +103,11 @@ def flatten_ramp(
     medians = stats.median / (1.0 if ramp.is_rate else span)
     removed = medians - medians[-1]
     removed[0] = 0.0
-    sci = subtract(ramp, lambda r: removed[r], flat, threads)
     level = np.concatenate(
         ([np.nan], interval_levels(ramp, where, response=flat, mask=mask, bad_dq=bad_dq, threads=threads))
     )
+    sci = subtract(ramp, lambda r: removed[r], flat, threads, in_place=in_place)
     log.info("%s: background %.3f to %.3f %s", ramp.path, np.nanmin(level), np.nanmax(level), ramp.unit)
-    return Corrected(ramp.with_(sci=sci), None, level, removed)
+    # Of the cumulative signal that was taken off, what fell in between two reads.
+    varied = Removed(np.diff(removed * ramp.times) / np.diff(ramp.times), flat)
+    return Corrected(ramp.with_(sci=sci), None, level, removed, varied=varied)

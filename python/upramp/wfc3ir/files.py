@@ -21,6 +21,7 @@ from upramp.ramps import read_stats
 from upramp.wfc3ir.calibration import Needs, gather, prepare
 from upramp.wfc3ir.exposure import Ramp, read_ramp
 from upramp.wfc3ir.fit import Fit, fit_ramp, parse_reads
+from upramp.wfc3ir.gls import Removed
 from upramp.wfc3ir.pipeline import Calibrated, finish
 from upramp.wfc3ir.products import Cards, product_names, write_flt, write_ima
 from upramp.wfc3ir.references import Cache, Refs
@@ -60,6 +61,8 @@ class Correction(NamedTuple):
     """Reads to leave out of the fit, (nread,)."""
     breaks: NDArray[np.bool_] | None = None
     """Reads before which the ramp is cut, (nread,)."""
+    varied: Removed | None = None
+    """What was taken off in each interval, if all pixels had the same."""
     fit: Callable[[Ramp], Fit] | None = None
     """What makes an image of the reads, in place of a ramp fit."""
 
@@ -209,6 +212,7 @@ def calibrate_file(
         breaks=None if correction is None else correction.breaks,
         refs=refs,
         untouched=untouched,
+        removed=None if correction is None else correction.varied,
         parity=parity,
         threads=threads,
     )

@@ -12,7 +12,7 @@ from upramp.exceptions import InputError
 from upramp.ramps import CrcorrParams, fit_crcorr
 from upramp.wfc3ir.exposure import Ramp
 from upramp.wfc3ir.flat import response
-from upramp.wfc3ir.gls import GLS_SIGMA, fit_differences, used_intervals
+from upramp.wfc3ir.gls import GLS_SIGMA, Removed, fit_differences, used_intervals
 from upramp.wfc3ir.references import Refs, amplifiers, rejection
 
 __all__ = ["FIT_METHODS", "RESET_OVERHEAD", "Fit", "fit_ramp", "last_read", "parse_reads"]
@@ -85,6 +85,7 @@ def fit_ramp(
     breaks: ArrayLike | None = None,
     refs: Refs | None = None,
     untouched: Ramp | None = None,
+    removed: Removed | None = None,
     parity: bool = False,
     threads: int | None = None,
 ) -> Fit:
@@ -112,6 +113,8 @@ def fit_ramp(
         The exposure as the pipeline left it, if `ramp` has been edited since: an exposure in electrons is turned
         back into DN for the fit's noise by the flat, from reference files or read back from these errors (see
         :func:`upramp.wfc3ir.flat.flat_from_errors`). "gls" takes its photon noise from these reads.
+    removed : Removed, optional
+        Background, alike in all pixels, that was subtracted: "gls" then takes its photon noise from here.
     parity : bool, optional
         Do exactly as calwf3 3.7.3, faults included: in particular fit electrons as if they were DN, which
         makes ERR of an exposure in electrons about half of what it should be.
@@ -172,6 +175,7 @@ def fit_ramp(
             excluded=excluded,
             breaks=asked,
             untouched=untouched,
+            removed=removed,
             to_dn=to_dn,
             threads=threads,
         )

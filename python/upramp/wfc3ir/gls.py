@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from upramp.ramps import CrcorrFit, CrcorrParams, DqRule, fit_gls
 from upramp.wfc3ir.exposure import Ramp
 from upramp.wfc3ir.references import Amplifiers
 
-__all__ = ["GLS_SIGMA", "dark_rate", "fit_differences", "used_intervals"]
+__all__ = ["GLS_SIGMA", "Removed", "dark_rate", "fit_differences", "used_intervals"]
 
 GLS_SIGMA = 4.5
 """Default threshold of the search for hits: one false flag in ten thousand ramps of 16 reads."""
@@ -22,6 +23,15 @@ NO_ANSWER_ERR = 1e5
 DETECTORPROB, UNSTABLE, SATPIXEL, SPIKE, ZEROSIG, DATAREJECT = 4, 32, 256, 1024, 2048, 8192
 
 
+class Removed(NamedTuple):
+    """A background, alike in all pixels, that was subtracted but for its noise."""
+
+    rates: NDArray[np.float64]
+    """Rate between each read and the one before, (nread - 1,), in the unit of the exposure per second."""
+    response: NDArray[np.float32] | None
+    """Response of the pixels to it, (ny, nx); None: 1."""
+
+
 def fit_differences(
     ramp: Ramp,
     amps: Amplifiers,
@@ -30,6 +40,7 @@ def fit_differences(
     excluded: NDArray[np.bool_],
     breaks: NDArray[np.bool_],
     untouched: Ramp | None = None,
+    removed: Removed | None = None,
     to_dn: NDArray[np.float32] | None = None,
     threads: int | None = None,
 ) -> CrcorrFit:
@@ -50,6 +61,8 @@ def fit_differences(
         Reads whose difference to the read before is left out.
     untouched : Ramp, optional
         The exposure before a background was subtracted from `ramp`, whose photon noise remains.
+    removed : Removed, optional
+        That background in short; then `untouched` tells no photon noise.
     to_dn : (ny, nx) ndarray of float32, optional
         Factor that turns the samples into DN, if they are not.
     threads : int, optional
@@ -100,7 +113,8 @@ def fit_differences(
         noise / np.float32(math.sqrt(2)),
         gain=gain,
         dark=_dark_image(untouched or ramp, dark_rate(ramp, amps), gain, noise),
-        untouched=original,
+        untouched=original if removed is None else None,
+        removed=removed,
         dq=ramp.dq,
         rule=DqRule(
             bad=0xFFFF & ~(ZEROSIG | DATAREJECT),

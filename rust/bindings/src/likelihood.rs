@@ -2,7 +2,7 @@ use crate::arrays;
 use crate::enter::enter;
 use numpy::{PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
 use pyo3::prelude::*;
-use upramp_kernels::ramp::likelihood::{self, Image, Params, Pattern, Reads, Rule, Thresholds};
+use upramp_kernels::ramp::likelihood::{self, Image, Params, Pattern, Reads, Removed, Rule, Thresholds};
 
 /// The Python dataclass of the same name, read attribute by attribute.
 #[derive(FromPyObject)]
@@ -46,13 +46,14 @@ type Products<'py> = (
 /// Fit every ramp in `region`: (rate, err, time), samples used, then what was asked for: ((var_poisson, var_rnoise,
 /// chi2), dof, jumps), sizes, (dq, read_dq, unstable pixels).
 #[pyfunction]
-#[pyo3(signature = (sci, untouched, dq, mask, excluded, scale, pattern, gain, read_noise, dark, thresholds, rule, region, *,
+#[pyo3(signature = (sci, untouched, removed, dq, mask, excluded, scale, pattern, gain, read_noise, dark, thresholds, rule, region, *,
                     details, sizes, flags, threads))]
 #[expect(clippy::too_many_arguments, reason = "the flat list the Python layer fills by name")]
 pub fn fit_gls<'py>(
     py: Python<'py>,
     sci: PyReadonlyArray3<'py, f32>,
     untouched: Option<PyReadonlyArray3<'py, f32>>,
+    removed: Option<(PyReadonlyArray1<'py, f64>, Option<PyReadonlyArray2<'py, f32>>)>,
     dq: Option<PyReadonlyArray3<'py, u16>>,
     mask: Option<PyReadonlyArray3<'py, bool>>,
     excluded: PyReadonlyArray1<'py, bool>,
@@ -71,7 +72,14 @@ pub fn fit_gls<'py>(
 ) -> PyResult<Products<'py>> {
     let reads = Reads {
         sci: arrays::cube("sci", &sci)?,
-        untouched: untouched.as_ref().map(|cube| arrays::cube("untouched", cube)).transpose()?,
+        removed: match (&untouched, &removed) {
+            (Some(cube), _) => Removed::Untouched(arrays::cube("untouched", cube)?),
+            (None, Some((rates, response))) => {
+                let response = response.as_ref().map(|image| image.as_slice()).transpose()?;
+                Removed::Rates(rates.as_slice()?, response)
+            }
+            (None, None) => Removed::Nothing,
+        },
         dq: dq.as_ref().map(|dq| arrays::cube("dq", dq)).transpose()?,
         mask: mask.as_ref().map(|mask| arrays::cube("mask", mask)).transpose()?,
         excluded: excluded.as_slice()?,

@@ -1,7 +1,9 @@
 //! Generalised least squares against dense matrices and plain refits, one pixel at a time.
 
 use proptest::prelude::*;
-use upramp_kernels::ramp::likelihood::{Fit, Image, Params, Pattern, Reads, Rule, Thresholds, fit_gls};
+use upramp_kernels::ramp::likelihood::{
+    Fit, Image, Params, Pattern, Reads, Removed, Rule, Thresholds, fit_gls,
+};
 use upramp_kernels::view::{Cube, Region};
 
 const LIMITS: Thresholds = Thresholds { one: 20.25, two: 23.8, fewest: 3 };
@@ -30,7 +32,10 @@ impl Ramps {
         let [mean, variance, count] = self.pattern();
         let reads = Reads {
             sci: Cube::new("sci", &self.sci, self.shape).unwrap(),
-            untouched: self.untouched.as_ref().map(|u| Cube::new("untouched", u, self.shape).unwrap()),
+            removed: match &self.untouched {
+                Some(data) => Removed::Untouched(Cube::new("untouched", data, self.shape).unwrap()),
+                None => Removed::Nothing,
+            },
             dq: Some(Cube::new("dq", &self.dq, self.shape).unwrap()),
             mask: Some(Cube::new("mask", &self.mask, [nread - 1, ny, nx]).unwrap()),
             excluded: &self.excluded,
@@ -385,4 +390,65 @@ fn many_hits_make_a_pixel_unstable() {
     assert_eq!(fit.unstable, 1);
     assert!(fit.dq[0] & 32 != 0 && fit.read_dq.iter().all(|dq| dq & (32 | 8192) == 32));
     assert!(fit.rate[0].is_finite());
+}
+
+#[test]
+fn a_background_told_by_its_rates_is_that_of_the_reads_before() {
+    let shape = [9, 4, 40];
+    let size = shape[1] * shape[2];
+    // Golden-ratio steps: numbers from 0 to 1 that are spread evenly.
+    let mut place = 0.0_f64;
+    let mut next = || {
+        place = (place + 0.618_034).fract();
+        place
+    };
+    let times: Vec<f64> = (0..9).map(|r| 30.0 * r as f64 + 3.0).collect();
+    let rates: Vec<f64> = (0..8).map(|i| 0.5 * i as f64 - 1.0).collect();
+    let response: Vec<f32> = (0..size).map(|_| 0.8 + 0.4 * next() as f32).collect();
+    let mut straight = vec![0.0f32; 9 * size];
+    let mut before = straight.clone();
+    for p in 0..size {
+        let (mut sum, mut extra) = (0.0, 0.0);
+        for r in 1..9 {
+            let span = times[r] - times[r - 1];
+            sum += 2.0 * span + 15.0 * (next() - 0.5);
+            extra += rates[r - 1] * span * f64::from(response[p]);
+            straight[r * size + p] = sum as f32;
+            before[r * size + p] = (sum + extra) as f32;
+        }
+    }
+    let count = [1.0; 9];
+    let fit = |removed| {
+        let reads = Reads {
+            sci: Cube::new("sci", &straight, shape).unwrap(),
+            removed,
+            dq: None,
+            mask: None,
+            excluded: &[false; 9],
+            scale: &[1.0; 9],
+            pattern: Pattern { mean: &times, variance: &times, count: &count },
+            gain: Image::Same(2.0),
+            read_noise: Image::Same(10.0),
+            dark: Image::Same(0.0),
+        };
+        let params = Params {
+            thresholds: Some(LIMITS),
+            rule: Rule::default(),
+            details: true,
+            sizes: false,
+            flags: false,
+        };
+        fit_gls(&reads, &Region::whole([4, 40]), &params, 1).unwrap()
+    };
+    let [short, long, without] = [
+        Removed::Rates(&rates, Some(&response)),
+        Removed::Untouched(Cube::new("untouched", &before, shape).unwrap()),
+        Removed::Nothing,
+    ]
+    .map(fit);
+    for p in 0..size {
+        assert!((short.rate[p] - long.rate[p]).abs() < 1e-3 * long.err[p]);
+        assert!((short.err[p] / long.err[p] - 1.0).abs() < 1e-4);
+        assert!((without.err[p] / long.err[p] - 1.0).abs() > 1e-3);
+    }
 }

@@ -9,7 +9,7 @@ use super::jumps;
 use super::samples::{Run, SIZE, Samples};
 use super::system::{Ramps, System};
 use super::tile::{LANES, Tile};
-use super::{Image, Params, Reads};
+use super::{Image, Params, Reads, Removed};
 use crate::simd;
 use crate::view::Cube;
 
@@ -167,10 +167,9 @@ impl simd::Loop for Solve<'_, '_> {
     fn run(self) {
         let Self { plan, reads, params, first, len, block } = self;
         load(plan, reads, params, first, len, block);
-        if reads.untouched.is_some() {
-            answer::<true>(plan, params, len, block);
-        } else {
-            answer::<false>(plan, params, len, block);
+        match reads.removed {
+            Removed::Nothing => answer::<false>(plan, params, len, block),
+            _ => answer::<true>(plan, params, len, block),
         }
     }
 }
@@ -250,8 +249,34 @@ fn load(plan: &Plan, reads: &Reads<'_>, params: &Params, first: usize, len: usiz
             }
         }
     }
-    if let Some(untouched) = &reads.untouched {
-        load_removed(plan, reads, untouched, first, len, block);
+    match reads.removed {
+        Removed::Nothing => {}
+        Removed::Untouched(untouched) => load_removed(plan, reads, &untouched, first, len, block),
+        Removed::Rates(rates, response) => {
+            let mut run = [1.0; SIZE];
+            if let Some(response) = response {
+                for (factor, &response) in run.iter_mut().zip(&response[pixels]) {
+                    *factor = f64::from(response);
+                }
+            }
+            spread_removed(rates, &run, len, block);
+        }
+    }
+}
+
+/// Rate of what was subtracted from all pixels alike.
+#[inline(always)]
+fn spread_removed(rates: &[f64], response: &Run<f64>, len: usize, block: &mut Block) {
+    let n = rates.len();
+    for t in 0..len.div_ceil(LANES) {
+        let response: &Tile = &response.as_chunks().0[t];
+        for (i, rate) in rates.iter().enumerate() {
+            let used = &block.used[t * n + i];
+            for l in 0..LANES {
+                let all = rate * response[l] * block.gain[t][l];
+                block.removed[t * n + i][l] = if used[l] > 0.0 && all * 0.0 == 0.0 { all } else { 0.0 };
+            }
+        }
     }
 }
 

@@ -46,13 +46,24 @@ pub enum Image<'a> {
     Each(&'a [f32]),
 }
 
+/// A background that was subtracted from the signal, whose noise remains.
+#[derive(Debug, Clone, Copy)]
+pub enum Removed<'a> {
+    /// None.
+    Nothing,
+    /// The signal before.
+    Untouched(Cube<'a, f32>),
+    /// Its rate between each read and the one before, in the unit of the signal, and each pixel's response to it.
+    Rates(&'a [f64], Option<&'a [f32]>),
+}
+
 /// Samples of one exposure.
 #[derive(Debug, Clone, Copy)]
 pub struct Reads<'a> {
     /// Signal.
     pub sci: Cube<'a, f32>,
-    /// The same before a background was subtracted, whose noise remains; none: nothing was.
-    pub untouched: Option<Cube<'a, f32>>,
+    /// What was subtracted from it.
+    pub removed: Removed<'a>,
     /// Flags; none: all samples are good.
     pub dq: Option<Cube<'a, u16>>,
     /// Differences to leave out, `(nread - 1, ny, nx)`.
@@ -167,7 +178,7 @@ pub fn fit_gls(reads: &Reads<'_>, region: &Region, params: &Params, threads: usi
     par::for_each(
         bands,
         threads,
-        || Block::new(nread, reads.untouched.is_some()),
+        || Block::new(nread, !matches!(reads.removed, Removed::Nothing)),
         |block, band| work.fill(block, band),
     );
     fit.unstable = unstable.into_iter().sum();
@@ -327,8 +338,27 @@ fn check(reads: &Reads<'_>, params: &Params) -> Result<()> {
     if let Some(dq) = &reads.dq {
         reads.sci.same_shape("dq", dq)?;
     }
-    if let Some(untouched) = &reads.untouched {
-        reads.sci.same_shape("untouched", untouched)?;
+    match reads.removed {
+        Removed::Nothing => {}
+        Removed::Untouched(untouched) => reads.sci.same_shape("untouched", &untouched)?,
+        Removed::Rates(rates, response) => {
+            if rates.len() + 1 != nread {
+                return Err(Error::Shape {
+                    name: "removed",
+                    got: vec![rates.len()],
+                    expected: vec![nread - 1],
+                });
+            }
+            if let Some(response) = response
+                && response.len() != ny * nx
+            {
+                return Err(Error::Shape {
+                    name: "response",
+                    got: vec![response.len()],
+                    expected: vec![ny, nx],
+                });
+            }
+        }
     }
     if params.flags && reads.dq.is_none() {
         return Err(Error::value("dq", "missing", "flags, where flags are asked for"));
