@@ -194,6 +194,8 @@ def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
         before, after = outcome.exptime
         reads = f"{outcome.dropped} of {outcome.nread - 1} reads left out"
         line += f"  EXPTIME {before:.2f} -> {after:.2f} s ({reads})"
+        if outcome.blobs and not args.quiet:
+            complain(f"{path.name}: blobs (DQ 512) may leave faint residuals where reads were left out")
     record = asdict(outcome)
     for key in ("median", "noise", "hit_fraction"):
         record[key] = finite(record[key])
