@@ -210,6 +210,17 @@ def test_auto_does_what_is_advised_and_says_why(
     assert any(line.strip().startswith(f"{verdict}: ") for line in flt[0].header["HISTORY"])
 
 
+def test_auto_masks_reads_as_mask_reads_does(tmp_path: Path) -> None:
+    scene = Scene(earth_limb=5.0, earth_limb_fade=0.05)
+    simulation, source = make(tmp_path / "in", scene, size=256)
+    _, flt = fixed(source, tmp_path / "out", method="auto")
+    assert flt[0].header["TVBMETH"] == "mask-reads"
+    last = int(flt[0].header["POPREADS"].split()[-1])
+    expected = simulation.times[-1] - simulation.times[last]
+    assert flt[0].header["EXPTIME"] == pytest.approx(expected, abs=1e-3)
+    assert np.median(flt["TIME"].data) == pytest.approx(expected, abs=1e-2)
+
+
 def test_methods_refuse_what_they_cannot_use(tmp_path: Path) -> None:
     _, source = make(tmp_path / "in", Scene(), size=64)
     with pytest.raises(ValueError, match=r"reads .* are missing: method mask-reads"):

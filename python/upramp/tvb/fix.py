@@ -218,10 +218,6 @@ def fix_file(
     if reads is None and method in TAKE_READS[:2]:
         raise ValueError(f"reads (--reads) are missing: method {method} asks which")
     threads = options.get("threads")
-    if not options.get("fit_method"):
-        # Bad reads are left out of calwf3's own fit; its test for hits, though, fades on a bright background.
-        own = method == "mask-reads" or options.get("parity")
-        options["fit_method"] = "calwf3" if own else "gls"
     if method == "mask-reads" and options.get("parity") and reads is not None:
         # As one does by hand for calwf3: the reads are marked, and the program does the rest.
         mark = partial(_named, reads=reads)
@@ -291,6 +287,8 @@ def _correction(
         pedestal=corrected.pedestal,
         exclude=corrected.exclude,
         breaks=corrected.breaks,
+        # Bad reads are left out of calwf3's own fit; its test for hits, though, fades on a bright background.
+        fit_method="calwf3" if method == "mask-reads" else "gls",
         varied=corrected.varied,
         fit=made.fit,
     )

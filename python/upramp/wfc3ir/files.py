@@ -63,6 +63,8 @@ class Correction(NamedTuple):
     """Reads before which the ramp is cut, (nread,)."""
     varied: Removed | None = None
     """What was taken off in each interval, if all pixels had the same."""
+    fit_method: str = "calwf3"
+    """Ramp fit that suits it."""
     fit: Callable[[Ramp], Fit] | None = None
     """What makes an image of the reads, in place of a ramp fit."""
 
@@ -159,7 +161,7 @@ def calibrate_file(
     refs : Refs, optional
         Where to look for reference files.
     fit_method : {"calwf3", "gls"}, optional
-        `method` of :func:`upramp.wfc3ir.fit.fit_ramp`; default its own.
+        `method` of :func:`upramp.wfc3ir.fit.fit_ramp`; default what suits the correction, else its own.
     crsigma, exclude : optional
         See :func:`upramp.wfc3ir.fit.fit_ramp`.
     clear_dq : int, optional
@@ -206,7 +208,7 @@ def calibrate_file(
     correction = correct(untouched, refs, needs) if correct is not None else None
     fit = partial(
         fit_ramp,
-        method=fit_method or "calwf3",
+        method=fit_method or ("calwf3" if correction is None or parity else correction.fit_method),
         crsigma=crsigma,
         exclude=_either(untouched.nread, exclude, None if correction is None else correction.exclude),
         breaks=None if correction is None else correction.breaks,
