@@ -3,7 +3,7 @@
 >>> import upramp
 >>> ramp = upramp.read_ramp("x_ima.fits")  # doctest: +SKIP
 >>> flat = upramp.flatten_ramp(ramp)  # doctest: +SKIP
->>> fit = upramp.fit_ramp(flat.ramp, untouched=ramp)  # doctest: +SKIP
+>>> fit = flat.fit(untouched=ramp, method="gls")  # doctest: +SKIP
 >>> upramp.write_flt("x_flt.fits", fit, like=ramp)  # doctest: +SKIP
 """
 
