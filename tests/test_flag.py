@@ -568,3 +568,20 @@ def test_the_flt_beside_shows_a_spoiled_fit(shared, tmp_path):
     flags = flag_file(tmp_path / "isim01aaq_ima.fits")
     assert flags.noise.of == "flt"
     assert np.isfinite(flags.noise.ratio)
+
+
+def test_what_calibration_leaves_is_no_background(tmp_path):
+    """The first reads of a long sequence settle: by per cents in the first, by per mille in the next."""
+    ramp = read_ramp(simulate(Exposure(size=512, seed=2), Scene()).write(tmp_path)["ima"])
+    steps = np.diff(ramp.times)
+    level = np.zeros(15)
+    level[:3] = -0.03, -0.008, -0.002
+    settling = ramp.with_(sci=ramp.sci.copy())
+    settling.sci[1:] += (np.cumsum(level * steps) / ramp.times[1:]).astype(np.float32)[:, None, None]
+    flags = flag_reads(settling)
+    assert (flags.flagged, flags.verdict) == ([], "none")
+    # What is disturbed by more still is, the first read included.
+    level[:3] = 0.6, 0.1, 0.03
+    bright = ramp.with_(sci=ramp.sci.copy())
+    bright.sci[1:] += (np.cumsum(level * steps) / ramp.times[1:]).astype(np.float32)[:, None, None]
+    assert flag_reads(bright).flagged == [1, 2, 3]

@@ -35,6 +35,12 @@ SUMMARY = (
 """What :attr:`ReadFlags.summary` takes over."""
 DARK_FLOOR = 0.1
 """e-/s: the least `floor` before the dark current has been subtracted, which is not the same in all reads."""
+SHORT = 0.1
+"""Intervals shorter than this part of the median do not make the quiet level by themselves: in the first of a long
+sequence the detector still settles."""
+SMALL, CALIBRATION = 0.015, 0.005
+"""If most intervals seem disturbed, all by less than the first part of the level, calibration moves it: then the
+second part is added to the errors."""
 MEAN_GAIN = 2.35
 """e-/DN, where a RAW header does not tell (the mean of the four amplifiers, WFC3 Data Handbook)."""
 
@@ -228,16 +234,24 @@ def flag_reads(
     levels = _measure(ramp, sources, bad, pattern, threads)
     trails = find_localised(ramp, pattern, sources)
     dt = np.diff(ramp.times)
-    whole = find_excess(
-        levels.mean["full"], levels.error["full"], dt, levels.read_variance, thresholds, trails.found
+    scale = float(np.nanmedian(levels.median["full"])) if np.isfinite(levels.median["full"]).any() else 0.0
+    whole = _find(
+        levels.mean["full"],
+        levels.error["full"],
+        dt,
+        levels.read_variance,
+        thresholds or Thresholds(),
+        trails.found,
+        scale,
     )
-    sides = find_excess(
+    sides = _find(
         levels.mean["left"] - levels.mean["right"],
         np.hypot(levels.error["left"], levels.error["right"]),
         dt,
         levels.side_variance,
         SIDES,
         trails.found,
+        scale,
     )
     if str(ramp.primary.get("DARKCORR", "")).strip() != "COMPLETE":
         floor = max(floor, DARK_FLOOR)
@@ -286,6 +300,29 @@ def _moves(ramp: Ramp, trails: Localised) -> bool:
     """Whether the sources move (a spatial scan, or lost guiding): then most intervals hold light of their own."""
     scan = str(ramp.primary.get("SCAN_TYP", "N")).strip().upper()
     return scan not in ("N", "") or bool(trails.found.size > 2 and 2 * trails.found.sum() > trails.found.size)
+
+
+def _find(
+    level: NDArray[np.float64],
+    error: NDArray[np.float64],
+    dt: NDArray[np.float64],
+    variance: float,
+    thresholds: Thresholds,
+    trails: NDArray[np.bool_],
+    scale: float,
+) -> Excess:
+    """Find the intervals above the quiet level, with what calibration does to it in mind."""
+    known = np.isfinite(level) & ~trails
+    short = dt < SHORT * np.median(dt)
+    found = find_excess(level, error, dt, variance, thresholds, trails)
+    if known[~short].any() and not (known & ~short & ~found.disturbed).any():
+        found = find_excess(level, error, dt, variance, thresholds, trails | short)
+        known &= ~short
+    counted = found.disturbed & known
+    if 2 * counted.sum() > known.sum() and found.rate[counted].max() < SMALL * scale:
+        error = np.hypot(error, CALIBRATION * scale)
+        found = find_excess(level, error, dt, variance, thresholds, ~known)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
