@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 KNOT_SPACING = 50
 """Columns between the knots of a profile: fewer would follow the noise of a small field."""
+BANDS = 8
+"""Bands of rows in which the profile is measured."""
 CELLS = 16
 """Cells on a side whose medians define a plane."""
 CLIP = 3.0
@@ -46,7 +48,7 @@ def remove_columns(
     force: bool = False,
     threads: int | None = None,
 ) -> Corrected:
-    """Subtract scattered light that depends on the column, read by read.
+    """Subtract scattered light that depends on the column, and linearly on the row, read by read.
 
     Parameters
     ----------
@@ -75,17 +77,22 @@ def remove_columns(
 
     Notes
     -----
-    For every interval, the medians over the rows of D_k - B (see :func:`upramp.tvb.excess.remove_excess`) are
-    fitted, weighted by the number of pixels, with a cubic spline that has a knot every 50 columns; outliers
-    beyond 3 sigma are left out.
+    For every interval, the medians of D_k - B (see :func:`upramp.tvb.excess.remove_excess`) over eight bands of
+    rows are fitted, weighted by the number of pixels, with c(x) + y d(x), both cubic splines that have a knot every
+    50 columns; outliers beyond 3 sigma are left out.
     """
-    _, _, x0, x1 = bounds(ramp.border, ramp.sci.shape[1:])
-    basis = spline_basis(x1 - x0, max((x1 - x0) // KNOT_SPACING, 1))
+    y0, y1, x0, x1 = bounds(ramp.border, ramp.sci.shape[1:])
+    spline = spline_basis(x1 - x0, max((x1 - x0) // KNOT_SPACING, 1))
+    rows = _edges(y0, y1, BANDS)
+    heights = _scaled(rows, y0, y1)
+    basis = np.concatenate([np.hstack([spline, height * spline]) for height in heights])
+    every_y = np.linspace(-1, 1, y1 - y0)[:, None]
 
     def image(terms: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(basis @ terms)
+        level, slope = terms.reshape(2, -1) @ spline.T
+        return np.asarray(level + every_y * slope)
 
-    grid = Grid(basis, image, columns=range(x0, x1 + 1))
+    grid = Grid(basis, image, rows.tolist(), range(x0, x1 + 1))
     return _take_off(ramp, grid, mask, bad_dq, flat, force=force, threads=threads)
 
 
@@ -123,17 +130,8 @@ def remove_plane(
     fitted, weighted by the number of pixels, with a + b x + c y; outliers beyond 3 sigma are left out.
     """
     y0, y1, x0, x1 = bounds(ramp.border, ramp.sci.shape[1:])
-    rows, columns = (
-        np.linspace(start, stop, min(CELLS, stop - start) + 1).round().astype(int)
-        for start, stop in ((y0, y1), (x0, x1))
-    )
-
-    def scaled(edges: NDArray[np.int_], start: int, stop: int) -> NDArray[np.float64]:
-        # Middle of each cell, from -1 at the first pixel to 1 at the last.
-        middle = 0.5 * (edges[1:] + edges[:-1] - 1)
-        return np.asarray(2 * (middle - start) / (stop - 1 - start) - 1)
-
-    y, x = np.meshgrid(scaled(rows, y0, y1), scaled(columns, x0, x1), indexing="ij")
+    rows, columns = _edges(y0, y1, CELLS), _edges(x0, x1, CELLS)
+    y, x = np.meshgrid(_scaled(rows, y0, y1), _scaled(columns, x0, x1), indexing="ij")
     basis = np.stack([np.ones(y.size), x.ravel(), y.ravel()], axis=1)
     every_x, every_y = np.linspace(-1, 1, x1 - x0), np.linspace(-1, 1, y1 - y0)[:, None]
 
@@ -142,6 +140,17 @@ def remove_plane(
 
     grid = Grid(basis, image, rows.tolist(), columns.tolist())
     return _take_off(ramp, grid, mask, bad_dq, flat, force=force, threads=threads)
+
+
+def _edges(start: int, stop: int, cells: int) -> NDArray[np.int_]:
+    """Edges of at most so many cells of about the same size."""
+    return np.linspace(start, stop, min(cells, stop - start) + 1).round().astype(int)
+
+
+def _scaled(edges: NDArray[np.int_], start: int, stop: int) -> NDArray[np.float64]:
+    """Middle of each cell, from -1 at the first pixel to 1 at the last."""
+    middle = 0.5 * (edges[1:] + edges[:-1] - 1)
+    return np.asarray(2 * (middle - start) / (stop - 1 - start) - 1)
 
 
 class Grid(NamedTuple):
@@ -301,8 +310,9 @@ def fit_robustly(
     for _ in range(ROUNDS):
         if not good.any():
             break
-        root = weight[good]
-        solved = np.linalg.lstsq(basis[good] * root[:, None], values[good] * root, rcond=None)
+        # Normal equations: splines make them well-conditioned.
+        weighted = basis[good] * npix[good, None]
+        solved = np.linalg.lstsq(weighted.T @ basis[good], weighted.T @ values[good], rcond=None)
         coefficients = np.asarray(solved[0], float)
         residual = np.where(good, (values - basis @ coefficients) * weight, np.nan)
         scatter = 1.4826 * np.nanmedian(np.abs(residual))
