@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from upramp.sky.overlap import Chip, Overlap, Pixels, fill_polygon, find_overlaps, footprint, polygon_area
 from upramp.sky.solve import Pair, Solution, merge_pairs, solve_offsets
 
-__all__ = ["Pair", "Solution", "merge_pairs", "solve_offsets"]
+__all__ = [
+    "Chip",
+    "Overlap",
+    "Pair",
+    "Pixels",
+    "Solution",
+    "fill_polygon",
+    "find_overlaps",
+    "footprint",
+    "merge_pairs",
+    "polygon_area",
+    "solve_offsets",
+]
