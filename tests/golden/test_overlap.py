@@ -16,7 +16,7 @@ from astropy.wcs import WCS, Sip
 from numpy.typing import NDArray
 
 from upramp import _core
-from upramp.sky import Chip, Pixels, fill_polygon, find_overlaps, footprint, polygon_area
+from upramp.sky import Outline, Pixels, fill_polygon, find_overlaps, footprint, polygon_area
 
 Vectors = NDArray[np.float64]
 Whole = tuple[int, int, int]
@@ -189,7 +189,7 @@ def simulated_wcs(ra: float, dec: float, angle: float, size: int) -> WCS:
 
 
 @pytest.fixture(scope="module")
-def nebula(shared: Path) -> tuple[dict[str, Any], list[Chip]]:
+def nebula(shared: Path) -> tuple[dict[str, Any], list[Outline]]:
     """Footprints of the 18 exposures, and their WCS as the tool that simulates them writes it."""
     spec = importlib.util.spec_from_file_location("sim_mosaic", shared / "tools" / "sim_mosaic.py")
     assert spec is not None
@@ -200,13 +200,15 @@ def nebula(shared: Path) -> tuple[dict[str, Any], list[Chip]]:
     truth = json.loads((folder / "ir_nebula.json").read_text())["truth"]
     n = truth["size"]
     chips = [
-        Chip(WCS(tool.make_wcs_header(tool.IR_SIP, n, n, e["ra"], e["dec"], e["pa"], (n / 2, n / 2))), (n, n))
+        Outline(
+            WCS(tool.make_wcs_header(tool.IR_SIP, n, n, e["ra"], e["dec"], e["pa"], (n / 2, n / 2))), (n, n)
+        )
         for e in truth["exposures"]
     ]
     return json.loads((folder / "footprints_ir_nebula.json").read_text()), chips
 
 
-def test_footprints_overlaps_and_outlines(nebula: tuple[dict[str, Any], list[Chip]]) -> None:
+def test_footprints_overlaps_and_outlines(nebula: tuple[dict[str, Any], list[Outline]]) -> None:
     golden, chips = nebula
     for chip, corners, area in zip(chips, golden["corners"], golden["area"], strict=True):
         ours = footprint(chip.wcs, chip.shape)
@@ -230,7 +232,7 @@ def test_footprints_overlaps_and_outlines(nebula: tuple[dict[str, Any], list[Chi
             assert differ <= 1
 
 
-def test_threads_and_order_change_nothing(nebula: tuple[dict[str, Any], list[Chip]]) -> None:
+def test_threads_and_order_change_nothing(nebula: tuple[dict[str, Any], list[Outline]]) -> None:
     _, chips = nebula
     one = find_overlaps(chips, threads=1)
     many = find_overlaps(chips, threads=3)
@@ -261,7 +263,7 @@ def test_every_pair_is_found_among_many() -> None:
 
 
 def test_chips_of_an_exposure_never_meet() -> None:
-    chips = [Chip(simulated_wcs(10, 89.99, 20 * k, 100), (100, 90), exposure=k // 2) for k in range(4)]
+    chips = [Outline(simulated_wcs(10, 89.99, 20 * k, 100), (100, 90), exposure=k // 2) for k in range(4)]
     found = find_overlaps(chips)
     assert [(o.i, o.j) for o in found] == [(0, 2), (0, 3), (1, 2), (1, 3)]
     for o in found:
@@ -275,7 +277,7 @@ def test_a_polygon_of_ones_own() -> None:
     wcs = simulated_wcs(359.999, 0, 0, 200)
     corners = footprint(wcs, (200, 200))
     notched = [*corners[:3], np.mean(np.unwrap(corners, period=360, axis=0), axis=0), corners[3]]
-    found = find_overlaps([Chip(wcs, (200, 200)), Chip(wcs, (200, 200), polygon=notched)])
+    found = find_overlaps([Outline(wcs, (200, 200)), Outline(wcs, (200, 200), polygon=notched)])
     assert found[0].area == pytest.approx(0.75 * polygon_area(corners), rel=0.01)
     assert len(found[0].polygons) == 3
     assert found[0].pixels_i.count == pytest.approx(0.75 * 200**2, rel=0.02)
@@ -283,9 +285,9 @@ def test_a_polygon_of_ones_own() -> None:
 
 def test_nothing_to_find() -> None:
     assert find_overlaps([]) == []
-    alone = Chip(simulated_wcs(10, 0, 0, 50), (50, 50))
+    alone = Outline(simulated_wcs(10, 0, 0, 50), (50, 50))
     assert find_overlaps([alone]) == []
-    assert find_overlaps([alone, Chip(simulated_wcs(190, 0, 0, 50), (50, 50))]) == []
+    assert find_overlaps([alone, Outline(simulated_wcs(190, 0, 0, 50), (50, 50))]) == []
     assert isinstance(fill_polygon([], (4, 4)), Pixels)
     assert fill_polygon([(np.nan, 1)] * 3, (4, 4)).count == 0
 
@@ -293,13 +295,13 @@ def test_nothing_to_find() -> None:
 def test_refused() -> None:
     good = simulated_wcs(10, 0, 0, 50)
     with pytest.raises(ValueError, match="chip 1: wcs has no two celestial axes"):
-        find_overlaps([Chip(good, (50, 50)), Chip(WCS(naxis=2), (50, 50))])
+        find_overlaps([Outline(good, (50, 50)), Outline(WCS(naxis=2), (50, 50))])
     with pytest.raises(ValueError, match="chip 0: wcs has no two celestial axes"):
-        find_overlaps([Chip(None, (50, 50))])
+        find_overlaps([Outline(None, (50, 50))])
     with pytest.raises(ValueError, match=r"chip 0: shape is \(0, 50\)"):
-        find_overlaps([Chip(good, (0, 50))])
+        find_overlaps([Outline(good, (0, 50))])
     with pytest.raises(ValueError, match=r"chip 0: .*smaller than a hemisphere"):
-        find_overlaps([Chip(good, (50, 50), polygon=[(0, 0), (120, 0), (240, 0)])])
+        find_overlaps([Outline(good, (50, 50), polygon=[(0, 0), (120, 0), (240, 0)])])
     with pytest.raises(ValueError, match=r"polygon has shape \(2, 3\)"):
         polygon_area([(1, 2, 3), (4, 5, 6)])
     with pytest.raises(ValueError, match="threads is 0"):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from upramp.sky.overlap import Chip, Overlap, Pixels, fill_polygon, find_overlaps, footprint, polygon_area
+from upramp.sky.overlap import Outline, Overlap, Pixels, fill_polygon, find_overlaps, footprint, polygon_area
 from upramp.sky.solve import Pair, Solution, merge_pairs, solve_offsets
 
 __all__ = [
-    "Chip",
+    "Outline",
     "Overlap",
     "Pair",
     "Pixels",

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from upramp import _core
 from upramp._arrays import as_array, count_threads
 
-__all__ = ["Chip", "Overlap", "Pixels", "fill_polygon", "find_overlaps", "footprint", "polygon_area"]
+__all__ = ["Outline", "Overlap", "Pixels", "fill_polygon", "find_overlaps", "footprint", "polygon_area"]
 
 # Corners of a chip are halfway between pixels, where noise of the inverted WCS would decide which way they are
 # rounded, and with them a whole row of the overlap: they are found better than needed and the noise is cut off.
@@ -27,8 +27,8 @@ _DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Chip:
-    """One image on the sky.
+class Outline:
+    """An image on the sky: its WCS and how far it reaches.
 
     Parameters
     ----------
@@ -192,12 +192,12 @@ def fill_polygon(vertices: ArrayLike, shape: tuple[int, int]) -> Pixels:
     return pixels
 
 
-def find_overlaps(chips: Sequence[Chip], *, threads: int | None = None) -> list[Overlap]:
+def find_overlaps(chips: Sequence[Outline], *, threads: int | None = None) -> list[Overlap]:
     """Find all overlaps of chips of different exposures, and their pixels.
 
     Parameters
     ----------
-    chips : sequence of Chip
+    chips : sequence of Outline
         Images on the sky, in any order, anywhere.
     threads : int, optional
         Threads to use; all available ones by default. They change no result.
@@ -265,7 +265,7 @@ def _vectors(name: str, polygon: ArrayLike) -> NDArray[np.float64]:
     return np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
 
 
-def _exposures(chips: Sequence[Chip]) -> NDArray[np.int64]:
+def _exposures(chips: Sequence[Outline]) -> NDArray[np.int64]:
     """Exposure of every chip; one that names none is given a number of its own."""
     named = [chip.exposure for chip in chips if chip.exposure is not None]
     free = max(named, default=-1) + 1
@@ -279,7 +279,10 @@ def _running(lengths: Sequence[int]) -> NDArray[np.int64]:
 
 
 def _to_pixels(
-    chips: Sequence[Chip], owners: NDArray[np.int64], vertices: NDArray[np.float64], bounds: NDArray[np.int64]
+    chips: Sequence[Outline],
+    owners: NDArray[np.int64],
+    vertices: NDArray[np.float64],
+    bounds: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Pixel places of the vertices of every overlap in the image of its owner, one call of its WCS per chip."""
     x, y, z = vertices.T
