@@ -1,6 +1,6 @@
 //! Pixels inside a polygon, by the scan-line rule of stsci.skypac and stcal.
 //!
-//! Vertices are rounded to whole pixels (halves to even, after a shift that makes them positive). On line y count the
+//! Vertices are rounded to whole pixels (halves to even). On line y count the
 //! edges with y_min <= y < y_max, on the last line those of the line before; they are met at ceil(x), and pixels
 //! from every odd meeting to the next, both included, are inside. That grows a polygon by up to a pixel to the
 //! right and to the top; it is the rule behind published numbers, kept bit for bit.
@@ -56,11 +56,11 @@ impl Edge {
 fn fill_one(vertices: &[[f64; 2]], shape: [usize; 2]) -> Vec<Span> {
     // Beyond any image; keeps whole numbers exact as f64 and as i64. NaN becomes a corner at zero.
     const FAR: f64 = 1e9;
-    let vertices: Vec<[f64; 2]> = vertices.iter().map(|v| v.map(|x| x.clamp(-FAR, FAR))).collect();
-    let low: [f64; 2] = [0, 1].map(|axis| vertices.iter().map(|v| v[axis]).fold(0.0, f64::min));
-    let shift = low.map(|x| x.round_ties_even() as i64);
-    let corners: Vec<[i64; 2]> =
-        vertices.iter().map(|v| [0, 1].map(|axis| (v[axis] - low[axis]).round_ties_even() as i64)).collect();
+    let whole = |v: &[f64; 2]| v.map(|x| x.clamp(-FAR, FAR).round_ties_even() as i64);
+    let mut corners: Vec<[i64; 2]> = vertices.iter().map(whole).collect();
+    // Meetings are found from a place that makes all corners positive: it has a say in their rounding.
+    let shift = [0, 1].map(|axis| corners.iter().map(|v| v[axis]).fold(0, i64::min));
+    corners.iter_mut().for_each(|v| *v = [v[0] - shift[0], v[1] - shift[1]]);
     let edges: Vec<Edge> = (0..corners.len())
         .map(|k| Edge { start: corners[k], stop: corners[(k + 1) % corners.len()] })
         .filter(|edge| edge.start[1] != edge.stop[1])
