@@ -11,10 +11,13 @@ __all__ = [
     "cell_levels",
     "copy_swapped",
     "divide_flat",
+    "fill_polygons",
+    "find_overlaps",
     "fit_crcorr",
     "fit_gls",
     "good_pixels",
     "interval_stats",
+    "polygon_areas",
     "read_stats",
     "reference_levels",
     "swap_big_endian",
@@ -202,3 +205,20 @@ def fit_gls(
     NDArray[np.float32] | None,
     tuple[NDArray[np.uint16], NDArray[np.uint16], int] | None,
 ]: ...
+def polygon_areas(vertices: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]: ...
+def find_overlaps(
+    vertices: NDArray[np.float64], starts: NDArray[np.int64], groups: NDArray[np.int64], threads: int
+) -> tuple[
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+]: ...
+def fill_polygons(
+    vertices: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    pieces: NDArray[np.int64],
+    shapes: NDArray[np.int64],
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...

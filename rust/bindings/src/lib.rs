@@ -5,6 +5,7 @@ mod bytes;
 mod detector;
 mod enter;
 mod likelihood;
+mod overlap;
 mod ramp;
 mod reads;
 
@@ -22,6 +23,8 @@ mod _core {
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
     #[pymodule_export]
     use crate::likelihood::fit_gls;
+    #[pymodule_export]
+    use crate::overlap::{fill_polygons, find_overlaps, polygon_areas};
     #[pymodule_export]
     use crate::ramp::fit_crcorr;
     #[pymodule_export]

@@ -6,6 +6,7 @@
 //! | [`reads`] | what is the background level of every read? |
 //! | [`detector`] | flat field, unit conversion and statistics of a read |
 //! | [`stats`] | exact medians and clipped statistics, the bricks of the above |
+//! | [`overlap`] | where do footprints on the sphere overlap, and which pixels lie there? |
 //! | [`bytes`] | FITS byte order to native, in place |
 //!
 //! Cubes are `(nread, ny, nx)`, C order, zeroth read first. Nothing here knows of Python, files or the
@@ -15,6 +16,7 @@ pub mod bytes;
 pub mod detector;
 pub mod dq;
 pub mod error;
+pub mod overlap;
 pub mod par;
 pub mod ramp;
 pub mod reads;
