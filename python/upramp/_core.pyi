@@ -14,6 +14,7 @@ __all__ = [
     "fit_crcorr",
     "fit_gls",
     "good_pixels",
+    "image_statistic",
     "interval_stats",
     "read_stats",
     "reference_levels",
@@ -202,3 +203,12 @@ def fit_gls(
     NDArray[np.float32] | None,
     tuple[NDArray[np.uint16], NDArray[np.uint16], int] | None,
 ]: ...
+def image_statistic(
+    image: NDArray[np.float32],
+    good: NDArray[np.bool_] | None,
+    measure: str,
+    limits: tuple[float | None, float | None],
+    rounds: int,
+    thresholds: tuple[float, float],
+    width: float,
+) -> tuple[float, int]: ...

@@ -7,6 +7,7 @@ mod enter;
 mod likelihood;
 mod ramp;
 mod reads;
+mod stats;
 
 use pyo3::prelude::*;
 
@@ -26,4 +27,6 @@ mod _core {
     use crate::ramp::fit_crcorr;
     #[pymodule_export]
     use crate::reads::{average_intervals, cell_levels, interval_stats, read_stats};
+    #[pymodule_export]
+    use crate::stats::image_statistic;
 }
