@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+from upramp.sky.images import Chip, SkyImage, parse_bits, read_image, read_images
+from upramp.sky.methods import METHODS, SkyResult, match_sky, read_sky_file
+from upramp.sky.static import static_masks
 from upramp.sky.statistic import STATISTICS, Measured, SkyStatistic
 
-__all__ = ["STATISTICS", "Measured", "SkyStatistic"]
+__all__ = [
+    "METHODS",
+    "STATISTICS",
+    "Chip",
+    "Measured",
+    "SkyImage",
+    "SkyResult",
+    "SkyStatistic",
+    "match_sky",
+    "parse_bits",
+    "read_image",
+    "read_images",
+    "read_sky_file",
+    "static_masks",
+]

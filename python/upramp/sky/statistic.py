@@ -26,10 +26,13 @@ class Measured(NamedTuple):
         The statistic, in data units; NaN without a pixel.
     npix : int
         Pixels left by the last round of clipping.
+    std : float
+        Their standard deviation about their mean.
     """
 
     value: float
     npix: int
+    std: float
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ class SkyStatistic:
 
     Examples
     --------
-    >>> SkyStatistic("median", nclip=2).measure([[1.0, 1.0, 2.0], [1.0, 900.0, 1.0]])
-    Measured(value=1.0, npix=6)
+    >>> SkyStatistic("median", upper=100.0).measure([[1.0, 1.0, 1.0], [1.0, 900.0, 1.0]])
+    Measured(value=1.0, npix=5, std=0.0)
     """
 
     statistic: str = "median"
@@ -109,7 +112,7 @@ class SkyStatistic:
         Returns
         -------
         Measured
-            Statistic in the units of `image`, and pixels of the last round.
+            Statistic in the units of `image`, pixels and standard deviation of the last round.
 
         Raises
         ------

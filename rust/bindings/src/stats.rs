@@ -4,7 +4,8 @@ use pyo3::prelude::*;
 use upramp_kernels::Error;
 use upramp_kernels::stats::imagestats::{self, Clipping, Measure};
 
-/// Clipped statistic of the good, finite pixels of an image, and the number of those in the last round.
+/// Clipped statistic of the good, finite pixels of an image, the number of those in the last round, and their
+/// standard deviation.
 ///
 /// `limits` are (lower, upper) in data units, `thresholds` (below, above) in standard deviations.
 #[pyfunction]
@@ -19,7 +20,7 @@ pub fn image_statistic(
     rounds: usize,
     thresholds: (f64, f64),
     width: f64,
-) -> PyResult<(f64, usize)> {
+) -> PyResult<(f64, usize, f64)> {
     let pixels = image.as_slice()?;
     let good = good.as_ref().map(|mask| mask.as_slice()).transpose()?;
     let ((lower, upper), (below, above)) = (limits, thresholds);
@@ -34,5 +35,5 @@ pub fn image_statistic(
         };
         imagestats::measure(pixels, good, measure, &clipping)
     })?;
-    Ok((found.value, found.count))
+    Ok((found.value, found.count, found.std))
 }

@@ -45,6 +45,8 @@ pub struct Found {
     pub value: f64,
     /// Pixels between the last limits.
     pub count: usize,
+    /// Their standard deviation about their mean; NaN of one pixel.
+    pub std: f64,
 }
 
 /// Measure the finite pixels of an image that are good; without `good`, all are.
@@ -80,7 +82,7 @@ pub fn measure(
 /// Measure finite pixels.
 fn statistic(pixels: &[f32], measure: Measure, clipping: &Clipping) -> Result<Found> {
     check(clipping)?;
-    let none = Found { value: f64::NAN, count: 0 };
+    let none = Found { value: f64::NAN, count: 0, std: f64::NAN };
     let Some(&first) = pixels.first() else { return Ok(none) };
     let [lowest, highest] = simd::run(Extremes { pixels });
     let outer = [clipping.lower.unwrap_or(f64::from(lowest)), clipping.upper.unwrap_or(f64::from(highest))];
@@ -112,7 +114,7 @@ fn statistic(pixels: &[f32], measure: Measure, clipping: &Clipping) -> Result<Fo
         Measure::Mode => Histogram::new(pixels, &last, clipping.width)?.mode(),
         Measure::Midpoint => Histogram::new(pixels, &last, clipping.width)?.midpoint(),
     };
-    Ok(Found { value, count: last.count })
+    Ok(Found { value, count: last.count, std: f64::from(last.std) })
 }
 
 fn check(clipping: &Clipping) -> Result<()> {
@@ -420,7 +422,7 @@ mod tests {
         let pixels = [f32::NAN, 7.0, 1.0, f32::INFINITY, 3.0];
         let good = [true, false, true, true, true];
         let found = measure(&pixels, Some(&good), Measure::Mean, &PLAIN).unwrap();
-        assert_eq!(found, Found { value: 2.0, count: 2 });
+        assert_eq!(found, Found { value: 2.0, count: 2, std: f64::from(2.0f32.sqrt()) });
         assert!(measure(&pixels, Some(&good[1..]), Measure::Mean, &PLAIN).is_err());
     }
 
