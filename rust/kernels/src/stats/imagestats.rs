@@ -207,31 +207,33 @@ impl simd::Loop for Inside<'_> {
     #[inline(always)]
     fn run(self) -> Sums {
         let Self { pixels, low, high } = self;
-        let mut count = 0usize;
         let mut sum = [0.0f64; LANES];
         let (mut min, mut max) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-        let mut chunks = pixels.chunks_exact(LANES);
-        let mut add = |chunk: &[f32; LANES], many: usize| {
-            let mut inside = [0u32; LANES];
-            for l in 0..LANES {
-                let pixel = chunk[l];
-                let good = (pixel >= low) & (pixel <= high) & (l < many);
-                inside[l] = u32::from(good);
-                sum[l] += if good { f64::from(pixel) } else { 0.0 };
-                min[l] = if good & (pixel < min[l]) { pixel } else { min[l] };
-                max[l] = if good & (pixel > max[l]) { pixel } else { max[l] };
+        let mut count = 0usize;
+        let (whole, rest) = pixels.as_chunks::<LANES>();
+        // Counts as numbers of the pixels' own width keep the lanes full; a block is too short to overflow them.
+        for block in whole.chunks(1 << 16) {
+            let mut counts = [0u32; LANES];
+            for pixels in block {
+                for l in 0..LANES {
+                    let pixel = pixels[l];
+                    let good = (pixel >= low) & (pixel <= high);
+                    counts[l] += u32::from(good);
+                    sum[l] += f64::from(if good { pixel } else { 0.0 });
+                    let (least, most) = if good { (pixel, pixel) } else { (min[l], max[l]) };
+                    min[l] = if least < min[l] { least } else { min[l] };
+                    max[l] = if most > max[l] { most } else { max[l] };
+                }
             }
-            count += inside.iter().sum::<u32>() as usize;
-        };
-        for chunk in &mut chunks {
-            let mut lanes = [0.0; LANES];
-            lanes.copy_from_slice(chunk);
-            add(&lanes, LANES);
+            count += counts.iter().sum::<u32>() as usize;
         }
-        let rest = chunks.remainder();
-        let mut lanes = [0.0; LANES];
-        lanes[..rest.len()].copy_from_slice(rest);
-        add(&lanes, rest.len());
+        for (l, &pixel) in rest.iter().enumerate() {
+            if (pixel >= low) & (pixel <= high) {
+                count += 1;
+                sum[l] += f64::from(pixel);
+                (min[l], max[l]) = (min[l].min(pixel), max[l].max(pixel));
+            }
+        }
         Sums {
             count,
             sum: sum.iter().sum(),
@@ -257,7 +259,7 @@ impl simd::Loop for Squares<'_> {
         let Self { pixels, low, high, mean } = self;
         let square = |pixel: f32| {
             let off = pixel - mean;
-            if (pixel >= low) & (pixel <= high) { f64::from(off * off) } else { 0.0 }
+            f64::from(if (pixel >= low) & (pixel <= high) { off * off } else { 0.0 })
         };
         let mut sum = [0.0f64; LANES];
         let (whole, rest) = pixels.as_chunks::<LANES>();
