@@ -16,6 +16,7 @@ __all__ = [
     "fit_crcorr",
     "fit_gls",
     "good_pixels",
+    "image_statistic",
     "interval_stats",
     "polygon_areas",
     "read_stats",
@@ -222,3 +223,12 @@ def fill_polygons(
     shapes: NDArray[np.int64],
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+def image_statistic(
+    image: NDArray[np.float32],
+    good: NDArray[np.bool_] | None,
+    measure: str,
+    limits: tuple[float | None, float | None],
+    rounds: int,
+    thresholds: tuple[float, float],
+    width: float,
+) -> tuple[float, int, float]: ...

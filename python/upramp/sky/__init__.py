@@ -1,20 +1,40 @@
-"""Sky levels of overlapping exposures: where they overlap, and which offsets make them agree there."""
+"""The sky of images: its level in each, where images overlap, and what to subtract before they are combined."""
 
 from __future__ import annotations
 
+from upramp.sky.images import Chip, SkyImage, parse_bits, read_image, read_images
+from upramp.sky.methods import METHODS, SkyResult, match_sky, read_sky_file
 from upramp.sky.overlap import Outline, Overlap, Pixels, fill_polygon, find_overlaps, footprint, polygon_area
+from upramp.sky.record import subtract_sky, write_headers
 from upramp.sky.solve import Pair, Solution, merge_pairs, solve_offsets
+from upramp.sky.static import static_masks
+from upramp.sky.statistic import STATISTICS, Measured, SkyStatistic
 
 __all__ = [
+    "METHODS",
+    "STATISTICS",
+    "Chip",
+    "Measured",
     "Outline",
     "Overlap",
     "Pair",
     "Pixels",
+    "SkyImage",
+    "SkyResult",
+    "SkyStatistic",
     "Solution",
     "fill_polygon",
     "find_overlaps",
     "footprint",
+    "match_sky",
     "merge_pairs",
+    "parse_bits",
     "polygon_area",
+    "read_image",
+    "read_images",
+    "read_sky_file",
     "solve_offsets",
+    "static_masks",
+    "subtract_sky",
+    "write_headers",
 ]

@@ -8,6 +8,7 @@ mod likelihood;
 mod overlap;
 mod ramp;
 mod reads;
+mod stats;
 
 use pyo3::prelude::*;
 
@@ -29,4 +30,6 @@ mod _core {
     use crate::ramp::fit_crcorr;
     #[pymodule_export]
     use crate::reads::{average_intervals, cell_levels, interval_stats, read_stats};
+    #[pymodule_export]
+    use crate::stats::image_statistic;
 }

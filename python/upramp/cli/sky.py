@@ -1,0 +1,116 @@
+"""``upramp sky``: the sky of exposures, into a table, their headers, or out of copies."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from upramp.cli.common import add_output_options, say
+from upramp.io import check_output
+
+__all__ = ["HELP", "NAME", "configure", "run"]
+
+NAME = "sky"
+HELP = "measure the sky of exposures and write it to a table, their headers (MDRIZSKY), or subtract it"
+
+STATIC_SIGMA = 4.0
+"""AstroDrizzle's threshold of the static mask."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Parser of the command.
+    """
+    from upramp.sky import METHODS, STATISTICS
+
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="FLT, FLC or DRZ files")
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default="localmin",
+        help="each exposure's own sky, the lowest of its chips (default), or the lowest of all exposures for all",
+    )
+    parser.add_argument("--stat", choices=STATISTICS, default="median", help="statistic (default median)")
+    parser.add_argument("--width", type=float, default=0.1, metavar="S", help="histogram bin, sigma (0.1)")
+    parser.add_argument("--lower", type=float, metavar="V", help="leave out pixels below V, data units")
+    parser.add_argument("--upper", type=float, metavar="V", help="leave out pixels above V, data units")
+    parser.add_argument("--nclip", type=int, default=5, metavar="N", help="rounds of clipping (5)")
+    parser.add_argument("--lsigma", type=float, default=4.0, metavar="S", help="threshold below the mean (4)")
+    parser.add_argument("--usigma", type=float, default=4.0, metavar="S", help="threshold above the mean (4)")
+    parser.add_argument(
+        "--bits",
+        default="0",
+        metavar="BITS",
+        help="DQ bits to accept, such as 64,512; with ~ those not to; none: DQ is not used (default 0)",
+    )
+    parser.add_argument(
+        "--static",
+        nargs="?",
+        type=float,
+        const=STATIC_SIGMA,
+        metavar="S",
+        help="leave out pixels that any exposure has S sigma (default 4) too low",
+    )
+    parser.add_argument("--units", choices=("counts", "rate"), help="units of the pixels (default: BUNIT)")
+    parser.add_argument(
+        "--user", type=Path, metavar="FILE", help="take values from FILE: lines of file name and sky"
+    )
+    parser.add_argument("--write-header", action="store_true", help="write MDRIZSKY into the files given")
+    parser.add_argument("--subtract", action="store_true", help="write copies without the sky to --output")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where the copies go")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="write the table as CSV, or ECSV if .ecsv")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs (never an input)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="files at a time (default: one a core)")
+    add_output_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    args : Namespace
+        Parsed arguments.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    from upramp.cli.ls import print_table, write_table
+    from upramp.sky import (
+        SkyStatistic,
+        match_sky,
+        read_images,
+        read_sky_file,
+        subtract_sky,
+        write_headers,
+    )
+
+    if args.subtract != (args.output is not None):
+        raise ValueError("--subtract and --output DIR belong together")
+    if args.jobs is not None and args.jobs < 1:
+        raise ValueError(f"--jobs is {args.jobs}, expected a positive number")
+    if args.table is not None:
+        check_output(args.table, overwrite=args.overwrite)
+    user = None if args.user is None else read_sky_file(args.user)
+    how = SkyStatistic(*(args.stat, args.lower, args.upper, args.nclip, args.lsigma, args.usigma, args.width))
+    images = read_images(args.files, bits=args.bits, units=args.units)
+    found = match_sky(images, args.method, statistic=how, static=args.static, user=user, threads=args.jobs)
+    print_table(args, found.table, hidden=("rootname",), rest="{:.6g}")
+    if args.table is not None:
+        write_table(found.table, args.table, overwrite=args.overwrite)
+    # Copies first: their pixels must be those of the files measured.
+    if args.subtract:
+        for path in subtract_sky(found, args.output, overwrite=args.overwrite):
+            if not args.json:
+                say(args, f"wrote {path}")
+    if args.write_header:
+        for path in write_headers(found):
+            if not args.json:
+                say(args, f"MDRIZSKY in {path}")
+    return 0

@@ -1,0 +1,278 @@
+"""Sky of every exposure of a set, by the methods of AstroDrizzle that need no overlaps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upramp._arrays import count_threads
+from upramp.exceptions import InputError
+from upramp.sky.images import SkyImage
+from upramp.sky.static import Signature, signature, static_masks
+from upramp.sky.statistic import Measured, SkyStatistic
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+__all__ = ["METHODS", "SkyResult", "match_sky", "read_sky_file"]
+
+METHODS = ("localmin", "globalmin")
+"""Methods there are."""
+
+Values = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SkyResult:
+    """The sky of every chip of a set of exposures.
+
+    Attributes
+    ----------
+    images : tuple of SkyImage
+        Exposures, in the order given.
+    method : str
+        Method asked for, or ``user``.
+    statistic : SkyStatistic or None
+        How chips were measured; None for values of the user.
+    static : float or None
+        Threshold of the static mask; None without.
+    measured : tuple of tuple of Measured
+        Statistic of every chip, data units; empty for values of the user.
+    methods : dict of str to tuple of tuple of float
+        Sky of every chip by every method, data units of its file.
+    """
+
+    images: tuple[SkyImage, ...]
+    method: str
+    statistic: SkyStatistic | None
+    static: float | None
+    measured: tuple[tuple[Measured, ...], ...]
+    methods: dict[str, Values]
+
+    @property
+    def values(self) -> Values:
+        """Sky of every chip by the method asked for, data units: what MDRIZSKY holds."""
+        return self.methods[self.method]
+
+    @cached_property
+    def table(self) -> Table:
+        """The methods side by side, a row a chip: astropy Table."""
+        from astropy.table import Table
+
+        rows: dict[str, list[Any]] = {
+            name: [] for name in ("file", "rootname", "extver", "exptime", "unit", "npix", "chip_sky")
+        }
+        for number, image in enumerate(self.images):
+            for c, chip in enumerate(image.chips):
+                found = self.measured[number][c] if self.measured else Measured(np.nan, 0, np.nan)
+                told = (
+                    *(image.path.name, image.rootname, chip.extver, image.exptime or np.nan),
+                    *(image.bunit or image.units, found.npix, found.value),
+                )
+                for name, value in zip(rows, told, strict=True):
+                    rows[name].append(value)
+        columns = rows | {
+            name: [value for values in found for value in values] for name, found in self.methods.items()
+        }
+        how = {"method": self.method, "description": self.description}
+        return Table(columns, meta=how)
+
+    @property
+    def description(self) -> str:
+        """How the values were computed, in one line."""
+        if self.statistic is None:
+            return f"{self.method}: values given"
+        how = self.statistic
+        limits = "".join(
+            f", {name} {value:g}"
+            for name, value in (("lower", how.lower), ("upper", how.upper))
+            if value is not None
+        )
+        bits = sorted({"none" if image.bits is None else str(image.bits) for image in self.images})
+        static = "" if self.static is None else f", static mask {self.static:g} sigma"
+        return (
+            f"{self.method}: {how.statistic}, nclip {how.nclip}, -{how.lsigma:g} +{how.usigma:g} sigma, "
+            f"width {how.width:g}{limits}, DQ bits {'/'.join(bits)}{static}"
+        )
+
+
+def match_sky(
+    images: Sequence[SkyImage],
+    method: str = "localmin",
+    *,
+    statistic: SkyStatistic | None = None,
+    static: float | None = None,
+    user: Mapping[str, float | Sequence[float]] | None = None,
+    threads: int | None = None,
+) -> SkyResult:
+    r"""Sky of every exposure.
+
+    With the statistic :math:`t_m` of chip m and its factor :math:`f_m` to surface brightness
+    (:func:`~upramp.sky.read_image`),
+
+    .. math:: B_i = \min_{m \in i} f_m t_m \quad \text{(localmin)}, \qquad B = \min_i B_i \quad \text{(globalmin)},
+
+    and the sky of chip m in data units is :math:`B / f_m`.
+
+    Parameters
+    ----------
+    images : sequence of SkyImage
+        Exposures.
+    method : {'localmin', 'globalmin'}, optional
+        Which of the two is the result; both are computed.
+    statistic : SkyStatistic, optional
+        How chips are measured; default the median.
+    static : float, optional
+        Leave out pixels that any exposure has this many standard deviations too low
+        (:func:`~upramp.sky.static_masks`); AstroDrizzle does so at 4.
+    user : mapping of str to float or sequence of float, optional
+        Values instead of measured ones: by file name, the sky in data units, of all chips or of each.
+    threads : int, optional
+        Images worked on at a time; default one a core. The result does not depend on it.
+
+    Returns
+    -------
+    SkyResult
+        Values and table.
+
+    Raises
+    ------
+    ValueError
+        No such method; no images; `user` lacks a file.
+    InputError
+        Exposures without a good pixel (all are named); files in electrons and in DN, or with and without a pixel
+        scale, which have no minimum in common.
+
+    Notes
+    -----
+    Agrees with ``stsci.skypac`` 1.0.12, its inverted DQ mask set right, to 1e-6
+    (``tests/golden/test_sky_levels.py``).
+    An exposure without a good pixel gets the sky 0 there; here it is an error.
+    """
+    images = tuple(images)
+    if not images:
+        raise ValueError("images is empty, expected at least one")
+    if user is not None:
+        return SkyResult(images, "user", None, None, (), {"user": _user_values(images, user)})
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
+    how, threads = statistic or SkyStatistic(), count_threads(threads)
+    masks = {} if static is None else static_masks(images, sigma=static, threads=threads)
+    with ThreadPoolExecutor(min(threads, len(images))) as pool:
+        measured = tuple(pool.map(lambda image: _measure(image, how, masks), images))
+    empty = [
+        image.path.name
+        for image, found in zip(images, measured, strict=True)
+        if all(chip.npix == 0 for chip in found)
+    ]
+    if empty:
+        raise InputError(
+            f"{', '.join(empty)}: no good pixel left by DQ, masks and limits, expected some to measure the sky on"
+        )
+    local = [
+        min(chip.factor * one.value for chip, one in zip(image.chips, found, strict=True) if one.npix)
+        for image, found in zip(images, measured, strict=True)
+    ]
+    values = {"localmin": _in_data_units(images, local)}
+    problem = _incomparable(images)
+    if problem is None:
+        values["globalmin"] = _in_data_units(images, [min(local)] * len(images))
+    elif method == "globalmin":
+        raise InputError(problem)
+    return SkyResult(images, method, how, static, measured, values)
+
+
+def read_sky_file(path: str | os.PathLike[str]) -> dict[str, tuple[float, ...]]:
+    """Sky values given in a file, as AstroDrizzle's ``skyfile``.
+
+    Parameters
+    ----------
+    path : path-like
+        Lines of a file name and a value, or a value a chip, in data units; ``#`` begins a comment.
+
+    Returns
+    -------
+    dict of str to tuple of float
+        Values by file name.
+
+    Raises
+    ------
+    InputError
+        Not readable, or a line is not of that form, or names a file again.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    values: dict[str, tuple[float, ...]] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].replace(",", " ").split()
+        if not words:
+            continue
+        name = Path(words[0]).name
+        try:
+            found = tuple(float(word) for word in words[1:])
+        except ValueError:
+            found = ()
+        if not found or not np.isfinite(found).all():
+            raise InputError(
+                f"{path}, line {number}: {line.strip()!r}, expected a file name and its sky values"
+            )
+        if name in values:
+            raise InputError(f"{path}, line {number}: {name} is there twice")
+        values[name] = found
+    return values
+
+
+def _measure(
+    image: SkyImage, how: SkyStatistic, masks: Mapping[Signature, NDArray[np.bool_]]
+) -> tuple[Measured, ...]:
+    found = []
+    for number in range(len(image.chips)):
+        pixels, good = image.read(number)
+        if masks:
+            static = masks[signature(image, number)]
+            good = static if good is None else good & static
+        found.append(how.measure(pixels, good))
+    return tuple(found)
+
+
+def _in_data_units(images: Sequence[SkyImage], brightness: Sequence[float]) -> Values:
+    return tuple(
+        tuple(level / chip.factor for chip in image.chips)
+        for image, level in zip(images, brightness, strict=True)
+    )
+
+
+def _incomparable(images: Sequence[SkyImage]) -> str | None:
+    """Why surface brightnesses of these images cannot be compared; None if they can."""
+    kinds = {(image.bunit or image.units).upper().split("/")[0].strip().rstrip("S") for image in images}
+    known = kinds - {"COUNT", "RATE"}
+    if len(known) > 1:
+        return f"units are mixed: {', '.join(sorted(known))}; a minimum in common needs images of one kind"
+    without = [image.path.name for image in images for chip in image.chips if chip.scale is None]
+    if without and len(without) < sum(len(image.chips) for image in images):
+        return f"{', '.join(without)}: no WCS nor IDCSCALE, the others have one: no surface brightness"
+    return None
+
+
+def _user_values(images: Sequence[SkyImage], user: Mapping[str, float | Sequence[float]]) -> Values:
+    values = []
+    for image in images:
+        if image.path.name not in user:
+            raise ValueError(f"user has no sky of {image.path.name}")
+        given = np.atleast_1d(np.asarray(user[image.path.name], np.float64))
+        if given.size not in (1, len(image.chips)):
+            raise ValueError(
+                f"user has {given.size} values for {image.path.name}, expected 1 or {len(image.chips)}"
+            )
+        values.append(tuple(np.broadcast_to(given, len(image.chips)).tolist()))
+    return tuple(values)

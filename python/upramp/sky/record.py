@@ -1,0 +1,204 @@
+"""Sky levels into headers, and out of pixels."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from upramp._arrays import __version__
+from upramp.exceptions import InputError
+from upramp.io import Extension, FitsReader, atomic_path, check_output, fits
+from upramp.io.layout import BLOCK
+from upramp.sky.images import SkyImage
+from upramp.sky.methods import SkyResult
+
+__all__ = ["subtract_sky", "write_headers"]
+
+SUBTRACTED = "SKYSUBD"
+"""Card that says whether MDRIZSKY has been subtracted from the pixels."""
+
+
+def write_headers(result: SkyResult) -> list[Path]:
+    """Write MDRIZSKY, and how it was computed, into the headers of the files measured.
+
+    Every SCI header gets MDRIZSKY (data units of the file) and SKYMETH, SKYSTAT and SKYSUBD (False); the
+    primary header a line of HISTORY. Pixels stay as they are, byte by byte. Each file is replaced in one step
+    by its finished copy.
+
+    Parameters
+    ----------
+    result : SkyResult
+        What :func:`~upramp.sky.match_sky` found.
+
+    Returns
+    -------
+    list of Path
+        Files written.
+
+    Raises
+    ------
+    InputError
+        A file is tile-compressed, has changed, or has had its sky subtracted; then none is written.
+    OutputError
+        A file cannot be replaced.
+    """
+    for image in result.images:
+        _check(image, subtracted=False)
+        check_output(image.path, overwrite=True)
+    for image, values in zip(result.images, result.values, strict=True):
+        _rewrite(image, image.path, values, result, subtract=False, overwrite=True)
+    return [image.path for image in result.images]
+
+
+def subtract_sky(
+    result: SkyResult, directory: str | os.PathLike[str], *, overwrite: bool = False
+) -> list[Path]:
+    """Write copies of the files measured with their sky subtracted.
+
+    MDRIZSKY becomes the total subtracted (that of an earlier run included) and SKYSUBD True. All other
+    extensions are copied byte by byte.
+
+    Parameters
+    ----------
+    result : SkyResult
+        What :func:`~upramp.sky.match_sky` found.
+    directory : path-like
+        Where the copies go, under the names of the inputs.
+    overwrite : bool, optional
+        Whether existing files may be replaced; an input never is.
+
+    Returns
+    -------
+    list of Path
+        Files written.
+
+    Raises
+    ------
+    InputError
+        A file is tile-compressed, its pixels are not floating-point numbers, or it has changed.
+    OutputError
+        A file exists or cannot be written; then none is.
+    ValueError
+        A copy would replace an input, or two would have the same name.
+    """
+    targets = [Path(directory) / image.path.name for image in result.images]
+    if len(set(targets)) < len(targets):
+        raise ValueError("two files of the same name cannot be written to one directory; run them apart")
+    inputs = {image.path.resolve() for image in result.images}
+    for image, target in zip(result.images, targets, strict=True):
+        if target.resolve() in inputs:
+            raise ValueError(f"{target} is an input, expected another directory for the subtracted copies")
+        _check(image, subtracted=True)
+        check_output(target, overwrite=overwrite)
+    for image, target, values in zip(result.images, targets, result.values, strict=True):
+        _rewrite(image, target, values, result, subtract=True, overwrite=overwrite)
+    return targets
+
+
+def _check(image: SkyImage, *, subtracted: bool) -> None:
+    for chip in image.chips:
+        label = f"{image.path}[SCI,{chip.extver}]"
+        if not subtracted and chip.header.get(SUBTRACTED, False):
+            raise InputError(f"{label}: MDRIZSKY has been subtracted from its pixels and would be lost")
+        if subtracted and (chip.header["BITPIX"] > 0 or "BSCALE" in chip.header or "BZERO" in chip.header):
+            raise InputError(f"{label}: pixels are integers or scaled, expected floating-point numbers")
+
+
+def _rewrite(
+    image: SkyImage,
+    target: Path,
+    values: Sequence[float],
+    result: SkyResult,
+    *,
+    subtract: bool,
+    overwrite: bool,
+) -> None:
+    chips = {chip.index: chip for chip in image.chips}
+    sky = {chip.index: value for chip, value in zip(image.chips, values, strict=True)}
+    with (
+        FitsReader(image.path) as reader,
+        _plain(image.path) as source,
+        atomic_path(target, overwrite=overwrite) as temporary,
+    ):
+        units = reader.extensions
+        if any(unit.offset < 0 for unit in units):
+            raise InputError(f"{image.path}: tile-compressed, expected a plain or gzipped file")
+        if len(units) <= max(sky) or any(
+            units[n].header.get("EXTVER", 1) != chip.extver or units[n].shape != chip.shape
+            for n, chip in chips.items()
+        ):
+            raise InputError(f"{image.path}: has changed since its sky was measured")
+        with _into(temporary, gzipped=image.path.suffix == ".gz") as sink:
+            for index, unit in enumerate(units):
+                _write_unit(source, sink, unit, index, sky.get(index), result, subtract=subtract)
+        shutil.copymode(image.path, temporary)
+
+
+def _write_unit(
+    source: IO[bytes] | gzip.GzipFile,
+    sink: IO[bytes] | gzip.GzipFile,
+    unit: Extension,
+    index: int,
+    value: float | None,
+    result: SkyResult,
+    *,
+    subtract: bool,
+) -> None:
+    header = unit.header.copy()
+    if index == 0:
+        header["HISTORY"] = f"MDRIZSKY by upramp {__version__}: {result.description}"
+    if value is not None:
+        total = value
+        if subtract and header.get(SUBTRACTED, False):
+            total += float(header.get("MDRIZSKY", 0.0))
+        _record(header, total, result, subtract=subtract)
+    if index == 0 or value is not None:
+        # A sum of the unit as it was.
+        header.remove("CHECKSUM", ignore_missing=True)
+        if subtract and value is not None:
+            header.remove("DATASUM", ignore_missing=True)
+    sink.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii"))
+    source.seek(unit.offset)
+    if value is not None and subtract:
+        # Numbers as they are stored: everything but the sky keeps its bits.
+        data = np.frombuffer(source.read(unit.nbytes), unit.dtype)
+        sink.write((data - unit.dtype.type(value)).astype(unit.dtype).tobytes())
+        sink.write(bytes(-unit.nbytes % BLOCK))
+        return
+    left = -(-unit.nbytes // BLOCK) * BLOCK
+    while left > 0 and (piece := source.read(min(left, 1 << 22))):
+        sink.write(piece)
+        left -= len(piece)
+    # The padding of the last unit may be missing.
+    sink.write(bytes(left))
+
+
+def _record(header: fits.Header, value: float, result: SkyResult, *, subtract: bool) -> None:
+    told = "total sky subtracted from the data" if subtract else "sky computed by upramp, data units"
+    statistic = "given" if result.statistic is None else result.statistic.statistic
+    header["MDRIZSKY"] = value, told
+    header["SKYMETH"] = result.method, "method of MDRIZSKY"
+    header["SKYSTAT"] = statistic, "statistic of MDRIZSKY"
+    header[SUBTRACTED] = subtract, "MDRIZSKY is subtracted from the data"
+
+
+def _plain(path: Path) -> IO[bytes] | gzip.GzipFile:
+    """The bytes of a file, unpacked."""
+    stream = path.open("rb")
+    packed = stream.read(2) == b"\x1f\x8b"
+    stream.seek(0)
+    if not packed:
+        return stream
+    stream.close()
+    return gzip.open(path)
+
+
+def _into(path: Path, *, gzipped: bool) -> IO[bytes] | gzip.GzipFile:
+    # No time stamp in the file: the same input gives the same bytes.
+    return gzip.GzipFile(path, "wb", mtime=0) if gzipped else path.open("wb")
