@@ -268,7 +268,7 @@ def read_images(
     ----------
     paths : iterable of path-like
         Files.
-    bits, units
+    bits, units : optional
         As for :func:`read_image`.
     masks : mapping of str to array_like, optional
         Masks by file name, as :func:`read_image` takes them; files without one have none.
