@@ -268,3 +268,16 @@ def test_columns_may_change_from_row_to_row(tmp_path: Path) -> None:
         assert np.ptp(profile) < 0.02
     # The light that was put in has no photon noise; ERR knows nothing of that.
     assert 0.9 < robust((off - np.nanmedian(off)) / fit.err) < 1.02
+
+
+@pytest.mark.parametrize("method", ["mask-reads", "subtract-reads", "last-first", "auto"])
+def test_what_needs_no_sky_does_without(method: str, tmp_path: Path) -> None:
+    _, source = make(tmp_path / "in", Scene(sky=2000.0), size=64)  # saturated from read 2 on
+    options: dict[str, Any] = {"reads": [9]} if method.endswith("reads") else {}
+    outcome, flt = fixed(source, tmp_path / "out", method=method, **options)
+    assert "TVBRMAX" in flt[0].header
+    assert np.isnan(outcome.level[-1])
+    assert (flt["DQ"].data & 256).any() or np.median(flt["SAMP"].data) > 1
+    for needy in ("excess", "column"):
+        with pytest.raises(ValueError, match="no good pixel is left in read"):
+            upramp.fix_file(source, tmp_path, method=needy)

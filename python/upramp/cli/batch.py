@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import asdict
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +188,9 @@ def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
         f"hits {100 * outcome.hit_fraction:.1f} %  {sum(outcome.seconds.values()):.2f} s"
     )
     if outcome.level is not None:
+        known = [value for value in outcome.level.tolist() if isfinite(value)]
         line = line.replace(
-            "  hits", f"  background {outcome.level[1:].min():.3f}-{outcome.level[1:].max():.3f}  hits"
+            "  hits", f"  background {min(known, default=nan):.3f}-{max(known, default=nan):.3f}  hits"
         )
     if outcome.dropped:
         before, after = outcome.exptime

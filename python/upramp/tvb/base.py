@@ -14,7 +14,7 @@ from upramp.tvb.quiet import find_excess
 from upramp.tvb.reference_level import reference_level
 from upramp.wfc3ir.exposure import Ramp
 
-__all__ = ["Quiet", "interval_levels", "quiet_rate"]
+__all__ = ["Quiet", "check_times", "interval_levels", "quiet_rate", "require_levels"]
 
 SHORT = 0.5
 """Intervals shorter than this part of the median are too noisy to be called quiet."""
@@ -55,13 +55,12 @@ def interval_levels(
     Returns
     -------
     level : (nread - 1,) ndarray of float64
+        NaN where an interval has no good pixel.
 
     Raises
     ------
     InputError
         Exposure times do not ascend.
-    ValueError
-        No good pixel in an interval.
     """
     check_times(ramp)
     where = region or ramp.border
@@ -77,10 +76,29 @@ def interval_levels(
         region=where,
         threads=threads,
     ).median[:, 0, 0]
+    return np.asarray(level)
+
+
+def require_levels(ramp: Ramp, level: NDArray[np.float64]) -> None:
+    """Refuse to go on where an interval has no level.
+
+    Parameters
+    ----------
+    ramp : Ramp
+        Exposure.
+    level : (nread - 1,) ndarray of float64
+        Of :func:`interval_levels`.
+
+    Raises
+    ------
+    ValueError
+        An interval without a good pixel; names the read that ends it.
+    """
     if np.isnan(level).any():
         read = int(np.flatnonzero(np.isnan(level))[0]) + 1
-        raise ValueError(f"{ramp.path}: no pixel of region {where} is left in read {read} for its median")
-    return level
+        raise ValueError(
+            f"{ramp.path}: no good pixel is left in read {read} for the median of its background"
+        )
 
 
 def check_times(ramp: Ramp) -> None:
@@ -132,6 +150,7 @@ def quiet_rate(
     of the medians are those of the pixels' scatter and of the reference pixels that were subtracted.
     """
     level = interval_levels(ramp, response=response, mask=mask, bad_dq=bad_dq, threads=threads)
+    require_levels(ramp, level)
     steps = np.diff(ramp.times)
     long = steps >= SHORT * np.median(steps)
     lowest = int(np.argmin(np.where(long, level, np.inf)))

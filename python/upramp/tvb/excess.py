@@ -11,7 +11,7 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from upramp.tvb.base import interval_levels, quiet_rate
+from upramp.tvb.base import interval_levels, quiet_rate, require_levels
 from upramp.tvb.corrected import SKY_BAD_DQ, Corrected, subtract
 from upramp.tvb.grism import refuse_grism
 from upramp.wfc3ir.exposure import Ramp
@@ -80,6 +80,7 @@ def remove_excess(
         bad_dq=bad_dq,
         threads=threads,
     )
+    require_levels(ramp, excess)
     total = np.concatenate(([0.0], np.cumsum(excess * np.diff(ramp.times))))
     mean = total[-1] / ramp.times[-1]
     rate = np.divide(total, ramp.times, out=np.zeros(ramp.nread), where=ramp.times > 0)

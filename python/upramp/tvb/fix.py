@@ -266,12 +266,17 @@ def _correction(
 ) -> Correction:
     """What the files shall tell."""
     corrected = made.corrected
-    low, high = float(np.nanmin(corrected.level)), float(np.nanmax(corrected.level))
+    known = corrected.level[np.isfinite(corrected.level)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (np.nan, np.nan)
     cards: dict[str, tuple[object, str]] = {"TVBMETH": (method, "variable background removed by")}
     if low > 0:
         cards["TVBRNG"] = high / low, "largest over smallest background rate"
-    if np.nanmin(right) > 0:
-        cards["TVBRMAX"] = float(np.nanmax(left / right)), "largest ratio of left to right background"
+    both = np.isfinite(left) & np.isfinite(right)
+    if both.any() and right[both].min() > 0:
+        cards["TVBRMAX"] = (
+            float((left[both] / right[both]).max()),
+            "largest ratio of left to right background",
+        )
     if made.fit is not None:
         cards["IMA2FLT"] = 1, "no ramp fit"
         cards["CRCORR"] = "OMIT", ""

@@ -107,7 +107,7 @@ def flatten_ramp(
         ([np.nan], interval_levels(ramp, where, response=flat, mask=mask, bad_dq=bad_dq, threads=threads))
     )
     sci = subtract(ramp, lambda r: removed[r], flat, threads, in_place=in_place)
-    log.info("%s: background %.3f to %.3f %s", ramp.path, np.nanmin(level), np.nanmax(level), ramp.unit)
+    log.info("%s: background of up to %.3f %s taken from a read", ramp.path, np.abs(removed).max(), ramp.unit)
     # Of the cumulative signal that was taken off, what fell in between two reads.
     varied = Removed(np.diff(removed * ramp.times) / np.diff(ramp.times), flat)
     return Corrected(ramp.with_(sci=sci), None, level, removed, varied=varied)
