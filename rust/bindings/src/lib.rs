@@ -5,6 +5,7 @@ mod bytes;
 mod detector;
 mod enter;
 mod likelihood;
+mod masked;
 mod overlap;
 mod ramp;
 mod reads;
@@ -25,7 +26,9 @@ mod _core {
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]
-    use crate::overlap::{fill_polygons, find_overlaps, polygon_areas};
+    use crate::masked::masked_pixels;
+    #[pymodule_export]
+    use crate::overlap::{fill_polygons, find_overlaps, overlap_levels, polygon_areas};
     #[pymodule_export]
     use crate::ramp::fit_crcorr;
     #[pymodule_export]

@@ -4,11 +4,12 @@
 //! is done on these vectors: no projection, so poles and the wrap of the right ascension are places like any other.
 //!
 //! [`vector`] the arithmetic, [`polygon`] convex parts and areas, [`clip`] intersections that no degenerate case
-//! upsets, [`candidates`] pairs worth a look without looking at all, [`fill`] pixels inside a polygon.
+//! upsets, [`candidates`] pairs worth a look without looking at all, [`fill`] pixels inside a polygon, [`levels`] their sky.
 
 mod candidates;
 mod clip;
 pub mod fill;
+pub mod levels;
 mod polygon;
 mod vector;
 
