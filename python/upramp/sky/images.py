@@ -107,6 +107,7 @@ class SkyImage:
     bits: int | None
     masks: tuple[NDArray[np.bool_] | None, ...] = ()
     _quality: dict[int, tuple[int, str]] = field(default_factory=dict, repr=False)
+    _extensions: tuple[Extension, ...] = field(default=(), repr=False)
 
     def read(self, number: int) -> NDArray[np.float32]:
         """All pixels of a chip.
@@ -123,7 +124,7 @@ class SkyImage:
         """
         chip = self.chips[number]
         pixels = np.empty(chip.shape, np.float32)
-        with FitsReader(self.path) as reader:
+        with FitsReader(self.path, self._extensions or None) as reader:
             reader.read_into(chip.index, pixels)
         return pixels
 
@@ -144,7 +145,7 @@ class SkyImage:
         """
         chip = self.chips[number]
         masks = [mask for mask in (self.masks[number] if self.masks else None, static) if mask is not None]
-        with FitsReader(self.path) as reader:
+        with FitsReader(self.path, self._extensions or None) as reader:
             pixels = reader.plane(chip.index, np.float32)
             quality = None
             if self.bits is not None:
@@ -313,6 +314,7 @@ def read_image(
         bits=accepted,
         masks=_masks(path, mask, chips),
         _quality={} if accepted is None else _quality(path, extensions, chips),
+        _extensions=tuple(extensions),
     )
 
 
