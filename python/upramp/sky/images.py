@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 
 from upramp import _core
 from upramp._arrays import as_array
 from upramp.exceptions import InputError
 from upramp.io import Extension, FitsReader, fits
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 __all__ = ["Chip", "SkyImage", "Units", "parse_bits", "read_image", "read_images"]
 
@@ -178,22 +178,10 @@ class SkyImage:
         InputError
             The header has no celestial WCS, or a damaged one.
         """
-        header = self.chips[number].header
-        label = f"{self.path}[SCI,{self.chips[number].extver}]"
-        tables = any(key.startswith(("CPDIS", "D2IMDIS")) for key in header)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", AstropyWarning)  # what astropy mends in old headers
-                if tables:
-                    with fits.open(self.path) as extensions:
-                        found = WCS(header, extensions)
-                else:
-                    found = WCS(header)
-        except Exception as error:  # wcslib's errors have no common class
-            raise InputError(f"{label}: its WCS cannot be used ({str(error).strip()})") from error
-        if found.naxis != 2 or not found.has_celestial:
-            raise InputError(f"{label}: no celestial WCS, needed to know where images overlap")
-        return found
+        from upramp.sky.coordinates import read_wcs
+
+        chip = self.chips[number]
+        return read_wcs(chip.header, self.path, f"{self.path}[SCI,{chip.extver}]")
 
 
 def parse_bits(bits: int | str | None) -> int | None:
