@@ -16,7 +16,8 @@ from upramp.io import fits
 
 __all__ = ["read_wcs"]
 
-_SIP = re.compile(r"([AB]P?)_(?:(ORDER|DMAX)|(\d)_(\d)) *= *([^/ ]+)")
+# Not A_DMAX and the like: astropy leaves them to wcslib, whose last bit hangs on them.
+_SIP = re.compile(r"([AB]P?)_(?:ORDER|(\d)_(\d)) *= *([^/ ]+)")
 _CARD = 80
 
 
@@ -58,7 +59,10 @@ def read_wcs(header: fits.Header, path: Path, label: str) -> WCS:
 
 
 def _plain(header: fits.Header) -> WCS | None:
-    """A tangent plane with or without SIP, put together as astropy does, in a quarter of the time; None for others."""
+    """A tangent plane, with or without SIP, as astropy puts it together but in a quarter of the time.
+
+    None for other projections.
+    """
     kinds = {str(header.get(f"CTYPE{axis}", "")).strip()[:8] for axis in (1, 2)}
     units = {str(header.get(f"CUNIT{axis}", "deg")).strip() for axis in (1, 2)}
     if kinds != {"RA---TAN", "DEC--TAN"} or units != {"deg"} or header.get("WCSAXES", 2) != 2:
@@ -70,19 +74,18 @@ def _plain(header: fits.Header) -> WCS | None:
     for card in cards:
         if (match := _SIP.match(card)) is None:
             rest.append(card)
-        elif match[3] is not None:
-            terms.setdefault(match[1], {})[int(match[3]), int(match[4])] = float(match[5])
+        elif match[2] is not None:
+            terms.setdefault(match[1], {})[int(match[2]), int(match[3])] = float(match[4])
         else:
             terms.setdefault(match[1], {})
     found = WCS(naxis=2)
     # wcslib would take SIP for its own; astropy keeps it apart.
     found.wcs = Wcsprm(header="".join(rest).encode("ascii"))
     if {"A", "B"} <= set(terms):
-        of = {
-            name: _matrix(header, name, terms[name]) if name in terms else None
-            for name in ("A", "B", "AP", "BP")
-        }
-        found.sip = Sip(of["A"], of["B"], of["AP"], of["BP"], found.wcs.crpix)
+        a, b, ap, bp = (
+            _matrix(header, name, terms[name]) if name in terms else None for name in ("A", "B", "AP", "BP")
+        )
+        found.sip = Sip(a, b, ap, bp, found.wcs.crpix)
     elif terms:
         return None
     found.wcs.set()

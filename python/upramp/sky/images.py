@@ -158,7 +158,9 @@ class SkyImage:
         bad = ~(self.bits or 0) & 0xFFFF
         swapped = not pixels.dtype.isnative, quality is not None and not quality.dtype.isnative
         flags = None if quality is None else quality.view(np.uint16)
-        return _core.masked_pixels(pixels.view(np.uint32), flags, good, bad, swapped)
+        found = np.empty(chip.shape, np.float32)
+        _core.masked_pixels(pixels.view(np.uint32), flags, good, bad, swapped, found)
+        return found
 
     def wcs(self, number: int) -> WCS:
         """World coordinates of a chip, with the distortion tables that the file holds.

@@ -101,7 +101,8 @@ struct Pass {
 
 impl Pass {
     fn new(guess: &Guess, pieces: &[&[f32]]) -> Self {
-        let &Guess { core, middle: [first, _] } = guess;
+        let &Guess { core, middle: [first, second] } = guess;
+        let limits = [core[0], first, second, core[1]];
         let pivot = f64::from(first);
         let (outside, middle) = (Vec::new(), Vec::new());
         let mut pass =
@@ -110,12 +111,12 @@ impl Pass {
         let mut aside = vec![0.0; pieces.iter().map(|piece| piece.len()).sum()];
         let mut set_aside = 0;
         for run in pieces.iter().flat_map(|piece| piece.chunks(RUN)) {
-            let sums = simd::run(Core { pixels: run, guess: *guess, pivot, aside: &mut aside[set_aside..] });
+            let sums = simd::run(Core { pixels: run, guess: *guess, pivot });
             pass.count += sums.count;
             pass.below_middle += sums.below_middle;
             pass.sum += sums.sum;
             pass.squares += sums.squares;
-            set_aside += sums.set_aside;
+            set_aside += simd::set_aside(run, limits, &mut aside[set_aside..]);
         }
         pass.sort_out(&aside[..set_aside]);
         pass
@@ -194,8 +195,6 @@ struct Core<'a> {
     pixels: &'a [f32],
     guess: Guess,
     pivot: f64,
-    /// Room for all pixels.
-    aside: &'a mut [f32],
 }
 
 struct Sums {
@@ -203,7 +202,6 @@ struct Sums {
     below_middle: usize,
     sum: f64,
     squares: f64,
-    set_aside: usize,
 }
 
 impl simd::Loop for Core<'_> {
@@ -211,7 +209,7 @@ impl simd::Loop for Core<'_> {
 
     #[inline(always)]
     fn run(self) -> Sums {
-        let Self { pixels, guess: Guess { core: [low, high], middle: [first, second] }, pivot, aside } = self;
+        let Self { pixels, guess: Guess { core: [low, high], middle: [first, _] }, pivot } = self;
         let (mut sum, mut squares) = ([0.0f64; LANES], [0.0f64; LANES]);
         let (mut count, mut below) = ([0u32; LANES], [0u32; LANES]);
         let mut add = |l: usize, pixel: f32| {
@@ -232,20 +230,11 @@ impl simd::Loop for Core<'_> {
         for (l, &pixel) in rest.iter().enumerate() {
             add(l, pixel);
         }
-        let mut set_aside = 0;
-        let aside = &mut aside[..pixels.len()];
-        for &pixel in pixels {
-            // Written always, kept if the place moves on: no branch to mispredict.
-            aside[set_aside] = pixel;
-            let left = !((pixel >= low) & (pixel < first) | (pixel > second) & (pixel <= high));
-            set_aside += usize::from(left);
-        }
         Sums {
             count: count.iter().sum::<u32>() as usize,
             below_middle: below.iter().sum::<u32>() as usize,
             sum: sum.iter().sum(),
             squares: squares.iter().sum(),
-            set_aside,
         }
     }
 }
