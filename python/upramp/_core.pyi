@@ -18,7 +18,7 @@ __all__ = [
     "good_pixels",
     "image_statistic",
     "interval_stats",
-    "masked_pixels",
+    "mask_pixels",
     "overlap_levels",
     "polygon_areas",
     "read_stats",
@@ -236,13 +236,12 @@ def overlap_levels(
     width: float,
     threads: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
-def masked_pixels(
-    pixels: NDArray[np.uint32],
+def mask_pixels(
+    pixels: NDArray[np.float32],
     quality: NDArray[np.uint16] | None,
     good: NDArray[np.bool_] | None,
     bad: int,
-    swapped: tuple[bool, bool],
-    into: NDArray[np.float32],
+    swapped: bool,
 ) -> None: ...
 def image_statistic(
     image: NDArray[np.float32],

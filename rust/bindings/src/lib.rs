@@ -26,7 +26,7 @@ mod _core {
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]
-    use crate::masked::masked_pixels;
+    use crate::masked::mask_pixels;
     #[pymodule_export]
     use crate::overlap::{fill_polygons, find_overlaps, overlap_levels, polygon_areas};
     #[pymodule_export]
