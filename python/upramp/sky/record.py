@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
-
-import numpy as np
 
 from upramp._arrays import __version__
 from upramp.exceptions import InputError
-from upramp.io import Extension, FitsReader, atomic_path, check_output, fits
-from upramp.io.layout import BLOCK
+from upramp.io import check_output, fits
 from upramp.sky.images import SkyImage
 from upramp.sky.methods import SkyResult
+from upramp.sky.rewrite import rewrite
 
 __all__ = ["subtract_sky", "write_headers"]
 
@@ -27,7 +22,8 @@ SUBTRACTED = "SKYSUBD"
 def write_headers(result: SkyResult) -> list[Path]:
     """Write MDRIZSKY, and how it was computed, into the headers of the files measured.
 
-    Every SCI header gets MDRIZSKY (data units of the file) and SKYMETH, SKYSTAT and SKYSUBD (False); the
+    Every SCI header gets MDRIZSKY (data units of the file) and SKYMETH, SKYSTAT and SKYSUBD (False, but for values
+    of the user that have been subtracted already); the
     primary header a line of HISTORY. Pixels stay as they are, byte by byte. Each file is replaced in one step
     by its finished copy.
 
@@ -85,8 +81,11 @@ def subtract_sky(
     OutputError
         A file exists or cannot be written; then none is.
     ValueError
-        A copy would replace an input, or two would have the same name.
+        A copy would replace an input, or two would have the same name; or values of the user have been subtracted
+        already.
     """
+    if result.applied:
+        raise ValueError("the sky given has been subtracted already (applied), expected one that has not")
     targets = [Path(directory) / image.path.name for image in result.images]
     if len(set(targets)) < len(targets):
         raise ValueError("two files of the same name cannot be written to one directory; run them apart")
@@ -119,86 +118,25 @@ def _rewrite(
     subtract: bool,
     overwrite: bool,
 ) -> None:
-    chips = {chip.index: chip for chip in image.chips}
     sky = {chip.index: value for chip, value in zip(image.chips, values, strict=True)}
-    with (
-        FitsReader(image.path) as reader,
-        _plain(image.path) as source,
-        atomic_path(target, overwrite=overwrite) as temporary,
-    ):
-        units = reader.extensions
-        if any(unit.offset < 0 for unit in units):
-            raise InputError(f"{image.path}: tile-compressed, expected a plain or gzipped file")
-        if len(units) <= max(sky) or any(
-            units[n].header.get("EXTVER", 1) != chip.extver or units[n].shape != chip.shape
-            for n, chip in chips.items()
-        ):
-            raise InputError(f"{image.path}: has changed since its sky was measured")
-        with _into(temporary, gzipped=image.path.suffix == ".gz") as sink:
-            for index, unit in enumerate(units):
-                _write_unit(source, sink, unit, index, sky.get(index), result, subtract=subtract)
-        shutil.copymode(image.path, temporary)
+
+    def edit(index: int, header: fits.Header) -> bool:
+        if index == 0:
+            header["HISTORY"] = f"MDRIZSKY by upramp {__version__}: {result.description}"
+        if index in sky:
+            total = sky[index]
+            if subtract and header.get(SUBTRACTED, False):
+                total += float(header.get("MDRIZSKY", 0.0))
+            _record(header, total, result, subtracted=subtract or result.applied)
+        return index == 0 or index in sky
+
+    rewrite(image, target, edit, sky if subtract else None, overwrite=overwrite)
 
 
-def _write_unit(
-    source: IO[bytes] | gzip.GzipFile,
-    sink: IO[bytes] | gzip.GzipFile,
-    unit: Extension,
-    index: int,
-    value: float | None,
-    result: SkyResult,
-    *,
-    subtract: bool,
-) -> None:
-    header = unit.header.copy()
-    if index == 0:
-        header["HISTORY"] = f"MDRIZSKY by upramp {__version__}: {result.description}"
-    if value is not None:
-        total = value
-        if subtract and header.get(SUBTRACTED, False):
-            total += float(header.get("MDRIZSKY", 0.0))
-        _record(header, total, result, subtract=subtract)
-    if index == 0 or value is not None:
-        # A sum of the unit as it was.
-        header.remove("CHECKSUM", ignore_missing=True)
-        if subtract and value is not None:
-            header.remove("DATASUM", ignore_missing=True)
-    sink.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii"))
-    source.seek(unit.offset)
-    if value is not None and subtract:
-        # Numbers as they are stored: everything but the sky keeps its bits.
-        data = np.frombuffer(source.read(unit.nbytes), unit.dtype)
-        sink.write((data - unit.dtype.type(value)).astype(unit.dtype).tobytes())
-        sink.write(bytes(-unit.nbytes % BLOCK))
-        return
-    left = -(-unit.nbytes // BLOCK) * BLOCK
-    while left > 0 and (piece := source.read(min(left, 1 << 22))):
-        sink.write(piece)
-        left -= len(piece)
-    # The padding of the last unit may be missing.
-    sink.write(bytes(left))
-
-
-def _record(header: fits.Header, value: float, result: SkyResult, *, subtract: bool) -> None:
-    told = "total sky subtracted from the data" if subtract else "sky computed by upramp, data units"
+def _record(header: fits.Header, value: float, result: SkyResult, *, subtracted: bool) -> None:
+    told = "total sky subtracted from the data" if subtracted else "sky computed by upramp, data units"
     statistic = "given" if result.statistic is None else result.statistic.statistic
     header["MDRIZSKY"] = value, told
     header["SKYMETH"] = result.method, "method of MDRIZSKY"
     header["SKYSTAT"] = statistic, "statistic of MDRIZSKY"
-    header[SUBTRACTED] = subtract, "MDRIZSKY is subtracted from the data"
-
-
-def _plain(path: Path) -> IO[bytes] | gzip.GzipFile:
-    """The bytes of a file, unpacked."""
-    stream = path.open("rb")
-    packed = stream.read(2) == b"\x1f\x8b"
-    stream.seek(0)
-    if not packed:
-        return stream
-    stream.close()
-    return gzip.open(path)
-
-
-def _into(path: Path, *, gzipped: bool) -> IO[bytes] | gzip.GzipFile:
-    # No time stamp in the file: the same input gives the same bytes.
-    return gzip.GzipFile(path, "wb", mtime=0) if gzipped else path.open("wb")
+    header[SUBTRACTED] = subtracted, "MDRIZSKY is subtracted from the data"
