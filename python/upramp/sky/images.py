@@ -310,10 +310,12 @@ def read_images(
     ----------
     paths : iterable of path-like or ImageEntry
         Files; or files with their extensions and masks, as :func:`parse_images` finds them in lists.
-    bits, units, sensitivity, units_keyword : optional
+    bits, units : optional
         As for :func:`read_image`.
     masks : mapping of str to array_like, optional
         Masks by file name, as :func:`read_image` takes them; files without one have none.
+    sensitivity, units_keyword : optional
+        As for :func:`read_image`.
 
     Returns
     -------
