@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+import upramp
 from upramp.compat import skypac
 
 with warnings.catch_warnings():
@@ -187,3 +188,12 @@ def test_statistic_with_its_defaults(statistic: str) -> None:
         assert ours.calc_sky(data) == pytest.approx(wanted.calc_sky(data), rel=1e-6)
         assert isinstance(ours.skyval, np.float32) == isinstance(wanted.skyval, np.float32)
         assert ours.npix == wanted.npix
+
+
+def test_put_in_the_place_of_skypacs() -> None:
+    before = theirs.skymatch, skystatistics.SkyStats
+    with upramp.accelerate("skypac"):
+        assert theirs.skymatch.__wrapped__ is skypac.skymatch
+        assert issubclass(theirs.SkyStats, skypac.SkyStats)
+        assert theirs.SkyStats("mean").calc_sky([1.0, 3.0]) == (2.0, 2)
+    assert (theirs.skymatch, skystatistics.SkyStats) == before

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from upramp.compat._skystats import as_pair
-from upramp.sky import Outline, Pixels, SkyStatistic, find_overlaps, polygon_area
+from upramp.sky import Outline, Pixels, SkyStatistic, fill_polygon, find_overlaps, polygon_area
 
 __all__ = ["Level", "Region", "SkyGroup", "SkyImage", "measure_overlaps"]
 
@@ -265,14 +265,15 @@ def measure_overlaps(items: Sequence[SkyImage | SkyGroup], *, delta: bool) -> di
     owner = [(n, image) for n, item in enumerate(items) for image in _images(item)]
     regions: list[dict[int, list[Pixels]]] = [{} for _ in owner]
     areas: list[dict[int, float]] = [{} for _ in owner]
+    outlines: list[list[tuple[int, NDArray[np.float64]]]] = [[] for _ in owner]
     for overlap in find_overlaps(_outlines(items), threads=1):
-        for chip, other, pixels in (
-            (overlap.i, overlap.j, overlap.pixels_i),
-            (overlap.j, overlap.i, overlap.pixels_j),
-        ):
+        for chip, other in ((overlap.i, overlap.j), (overlap.j, overlap.i)):
             item = owner[other][0]
-            regions[chip].setdefault(item, []).append(pixels)
             areas[chip][item] = areas[chip].get(item, 0.0) + overlap.area
+            outlines[chip] += [(item, piece) for piece in overlap.polygons]
+    for chip, (_, image) in enumerate(owner):
+        for item, pixels in zip(*_fill(image, outlines[chip]), strict=True):
+            regions[chip].setdefault(item, []).append(pixels)
     sums: dict[tuple[int, int], tuple[Any, int, float]] = {}
     for chip, (number, image) in enumerate(owner):
         if not regions[chip]:
@@ -300,6 +301,22 @@ def _outlines(items: Sequence[SkyImage | SkyGroup]) -> list[Outline]:
         for number, item in enumerate(items)
         for image in _images(item)
     ]
+
+
+def _fill(
+    image: SkyImage, outlines: Sequence[tuple[int, NDArray[np.float64]]]
+) -> tuple[list[int], list[Pixels]]:
+    """Pixels of an image inside polygons, and the items that those belong to."""
+    if not outlines:
+        return [], []
+    sky = _to_radec(np.concatenate([piece for _, piece in outlines]))
+    places = np.column_stack(image._wcs_inv(sky[:, 0], sky[:, 1], with_bounding_box=False))
+    parts = np.split(places, np.cumsum([len(piece) for _, piece in outlines])[:-1])
+    # Rounded from the lowest corner, where that is outside of the image; skypac, and our fill, round as they are.
+    lowest = [np.minimum(part.min(axis=0), 0) for part in parts]
+    rounded = [np.round(part - low) + np.round(low) for part, low in zip(parts, lowest, strict=True)]
+    shape = image.image.shape[0], image.image.shape[1]
+    return [item for item, _ in outlines], [fill_polygon(part, shape) for part in rounded]
 
 
 def _together(parts: list[Pixels]) -> Pixels:

@@ -4,6 +4,7 @@ mod arrays;
 mod bytes;
 mod detector;
 mod enter;
+mod lacosmic;
 mod likelihood;
 mod masked;
 mod overlap;
@@ -23,6 +24,8 @@ mod _core {
     use crate::bytes::{copy_swapped, swap_big_endian};
     #[pymodule_export]
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
+    #[pymodule_export]
+    use crate::lacosmic::detect_cosmics;
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]
