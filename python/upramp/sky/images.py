@@ -6,15 +6,12 @@ Headers are read at once and kept; pixels are read when asked for, so that any n
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 
 from upramp import _core
@@ -31,6 +28,9 @@ from upramp.sky.units import (
     pixel_units,
     unit_text,
 )
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 __all__ = ["Chip", "SkyImage", "Units", "parse_bits", "read_image", "read_images"]
 
@@ -103,6 +103,7 @@ class SkyImage:
     bits: int | None
     masks: tuple[NDArray[np.bool_] | MaskName | None, ...] = ()
     _quality: dict[int, tuple[int, str]] = field(default_factory=dict, repr=False)
+    _extensions: tuple[Extension, ...] = field(default=(), repr=False)
 
     def read(self, number: int) -> NDArray[np.float32]:
         """All pixels of a chip.
@@ -119,7 +120,7 @@ class SkyImage:
         """
         chip = self.chips[number]
         pixels = np.empty(chip.shape, np.float32)
-        with FitsReader(self.path) as reader:
+        with FitsReader(self.path, self._extensions or None) as reader:
             reader.read_into(chip.index, pixels)
         return pixels
 
@@ -143,7 +144,7 @@ class SkyImage:
         if isinstance(given, tuple):
             given = _read_mask(given, chip.shape)
         masks = [mask for mask in (given, static) if mask is not None]
-        with FitsReader(self.path) as reader:
+        with FitsReader(self.path, self._extensions or None) as reader:
             pixels = reader.plane(chip.index, np.float32)
             quality = None
             if self.bits is not None:
@@ -158,7 +159,9 @@ class SkyImage:
         bad = ~(self.bits or 0) & 0xFFFF
         swapped = not pixels.dtype.isnative, quality is not None and not quality.dtype.isnative
         flags = None if quality is None else quality.view(np.uint16)
-        return _core.masked_pixels(pixels.view(np.uint32), flags, good, bad, swapped)
+        found = np.empty(chip.shape, np.float32)
+        _core.masked_pixels(pixels.view(np.uint32), flags, good, bad, swapped, found)
+        return found
 
     def wcs(self, number: int) -> WCS:
         """World coordinates of a chip, with the distortion tables that the file holds.
@@ -178,22 +181,10 @@ class SkyImage:
         InputError
             The header has no celestial WCS, or a damaged one.
         """
-        header = self.chips[number].header
-        label = f"{self.path}[SCI,{self.chips[number].extver}]"
-        tables = any(key.startswith(("CPDIS", "D2IMDIS")) for key in header)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", AstropyWarning)  # what astropy mends in old headers
-                if tables:
-                    with fits.open(self.path) as extensions:
-                        found = WCS(header, extensions)
-                else:
-                    found = WCS(header)
-        except Exception as error:  # wcslib's errors have no common class
-            raise InputError(f"{label}: its WCS cannot be used ({str(error).strip()})") from error
-        if found.naxis != 2 or not found.has_celestial:
-            raise InputError(f"{label}: no celestial WCS, needed to know where images overlap")
-        return found
+        from upramp.sky.coordinates import read_wcs
+
+        chip = self.chips[number]
+        return read_wcs(chip.header, self.path, f"{self.path}[SCI,{chip.extver}]")
 
 
 def read_image(
@@ -292,6 +283,7 @@ def read_image(
         bits=parse_bits(bits, names, width=32 if wide else 16),
         masks=_masks(path, mask, chips),
         _quality=quality,
+        _extensions=tuple(found),
     )
 
 

@@ -29,10 +29,7 @@ pub(super) fn measure(pieces: &[&[f32]], measure: Measure, clipping: &Clipping) 
         return None;
     }
     let guess = Guess::new(&sample(pieces, count), clipping)?;
-    let mut pass = Pass::new(&guess);
-    for piece in pieces {
-        pass.take(piece);
-    }
+    let pass = Pass::new(&guess, pieces);
     let limits = pass.limits(clipping)?;
     let last = pass.round(limits);
     let value = match measure {
@@ -87,46 +84,47 @@ const RUN: usize = 1024;
 /// Sums kept side by side, as many on every processor.
 const LANES: usize = 16;
 
-/// The core, summed, and the pixels set aside.
+/// The core, summed, and all other pixels.
 struct Pass {
-    guess: Guess,
-    /// Sums are of differences from this.
-    pivot: f64,
+    core: [f32; 2],
     count: usize,
-    below_middle: usize,
+    /// Of differences from the first value of the middle, and of their squares.
     sum: f64,
     squares: f64,
-    aside: Vec<f32>,
+    /// Not finite ones included, which lie between no limits.
+    outside: Vec<f32>,
+    first: f32,
+    below_middle: usize,
+    middle: Vec<f32>,
 }
 
 impl Pass {
-    fn new(guess: &Guess) -> Self {
-        let pivot = f64::from(guess.middle[0]);
-        Self { guess: *guess, pivot, count: 0, below_middle: 0, sum: 0.0, squares: 0.0, aside: Vec::new() }
-    }
-
-    fn take(&mut self, pixels: &[f32]) {
-        for run in pixels.chunks(RUN) {
-            let sums = simd::run(Core { pixels: run, guess: self.guess, pivot: self.pivot });
-            self.count += sums.count;
-            self.below_middle += sums.below_middle;
-            self.sum += sums.sum;
-            self.squares += sums.squares;
-            self.aside.extend_from_slice(&sums.aside[..sums.set_aside]);
+    fn new(guess: &Guess, pieces: &[&[f32]]) -> Self {
+        let &Guess { core: [low, high], middle: [first, second] } = guess;
+        let (mut count, mut below_middle, mut sums) = (0, 0, [0.0; 2]);
+        let (mut aside, mut set_aside) = (Vec::new(), 0);
+        for run in pieces.iter().flat_map(|piece| piece.chunks(RUN)) {
+            let [sum, squares] = simd::run(Core { pixels: run, core: [low, high], pivot: first });
+            sums = [sums[0] + sum, sums[1] + squares];
+            if aside.len() < set_aside + RUN {
+                aside.resize(2 * set_aside + RUN, 0.0);
+            }
+            let (left, below) = simd::set_aside(run, [low, first, second, high], &mut aside[set_aside..]);
+            count += run.len() - left;
+            below_middle += below;
+            set_aside += left;
         }
-    }
-
-    /// Pixels set aside that are not in the core.
-    fn outside(&self) -> impl Iterator<Item = f32> {
-        let [low, high] = self.guess.core;
-        self.aside
-            .iter()
-            .copied()
-            .filter(move |&pixel| pixel.is_finite() & !((pixel >= low) & (pixel <= high)))
+        let aside = &aside[..set_aside];
+        let outside = all_but(aside, [low, high.next_up(), f32::INFINITY, f32::INFINITY]);
+        let mut middle = all_but(aside, [f32::NEG_INFINITY, first, second, f32::INFINITY]);
+        middle.retain(|pixel| !pixel.is_nan());
+        count += middle.len();
+        let [sum, squares] = sums;
+        Self { core: [low, high], count, sum, squares, outside, first, below_middle, middle }
     }
 
     /// Limits of the last round.
-    fn limits(&mut self, clipping: &Clipping) -> Option<[f32; 2]> {
+    fn limits(&self, clipping: &Clipping) -> Option<[f32; 2]> {
         let outer =
             [clipping.lower.unwrap_or(f64::from(f32::MIN)), clipping.upper.unwrap_or(f64::from(f32::MAX))];
         let mut limits = outer.map(|limit| limit as f32);
@@ -141,22 +139,19 @@ impl Pass {
 
     /// Whether all of the core lies between the limits.
     fn is_whole(&self, limits: [f32; 2]) -> bool {
-        limits[0] <= self.guess.core[0] && self.guess.core[1] <= limits[1]
+        limits[0] <= self.core[0] && self.core[1] <= limits[1]
     }
 
     fn round(&self, [low, high]: [f32; 2]) -> rounds::Round {
-        let (mut count, mut sum) = (self.count, self.sum);
-        for pixel in self.outside().filter(|&pixel| (pixel >= low) & (pixel <= high)) {
-            count += 1;
-            sum += f64::from(pixel) - self.pivot;
-        }
-        let mean = (self.pivot + sum / count as f64) as f32;
-        let off = f64::from(mean) - self.pivot;
-        let mut squares = self.squares - off * (2.0 * self.sum - off * self.count as f64);
-        for pixel in self.outside().filter(|&pixel| (pixel >= low) & (pixel <= high)) {
-            let off = pixel - mean;
-            squares += f64::from(off * off);
-        }
+        let pixels = &self.outside;
+        let outer = simd::run(rounds::Inside { pixels, low, high });
+        let count = self.count + outer.count;
+        let pivot = f64::from(self.first);
+        let sum = self.sum + (outer.sum - outer.count as f64 * pivot);
+        let mean = (pivot + sum / count as f64) as f32;
+        let off = f64::from(mean) - pivot;
+        let squares = self.squares - off * (2.0 * self.sum - off * self.count as f64)
+            + simd::run(rounds::Squares { pixels, low, high, mean });
         rounds::Round {
             count,
             mean,
@@ -168,53 +163,47 @@ impl Pass {
 
     /// Median of the `count` pixels between the limits.
     fn median(&self, [low, _]: [f32; 2], count: usize) -> Option<f64> {
-        let [first, second] = self.guess.middle;
-        let mut near: Vec<f32> =
-            self.aside.iter().copied().filter(|&pixel| (pixel >= first) & (pixel <= second)).collect();
-        let under = self.outside().filter(|&pixel| (pixel >= low) & (pixel < first)).count();
+        let under = self.outside.iter().filter(|&&pixel| (pixel >= low) & (pixel < self.first)).count();
         let below = self.below_middle + under;
         let (lower, upper) = ((count - 1) / 2, count / 2);
-        if lower < below || upper >= below + near.len() {
+        if lower < below || upper >= below + self.middle.len() {
             return None;
         }
-        // The ranks searched for, with as many on either side: a median again.
+        let mut near = self.middle.clone();
         let (_, &mut least, after) = near.select_nth_unstable_by(lower - below, f32::total_cmp);
         let most = if upper == lower { least } else { after.iter().copied().min_by(f32::total_cmp)? };
         Some(middle(&[least, most]))
     }
 }
 
-/// Sums over the pixels of the core, and all others and those of the middle set aside.
-struct Core<'a> {
-    pixels: &'a [f32],
-    guess: Guess,
-    pivot: f64,
+/// Values that lie in neither of two ranges ([`simd::set_aside`]).
+fn all_but(values: &[f32], ranges: [f32; 4]) -> Vec<f32> {
+    let mut found = vec![0.0; values.len()];
+    let (count, _) = simd::set_aside(values, ranges, &mut found);
+    found.truncate(count);
+    found
 }
 
-struct Sums {
-    count: usize,
-    below_middle: usize,
-    sum: f64,
-    squares: f64,
-    aside: [f32; RUN],
-    set_aside: usize,
+/// Sums of the differences of the core's pixels from the pivot, and of their squares.
+struct Core<'a> {
+    pixels: &'a [f32],
+    core: [f32; 2],
+    pivot: f32,
 }
 
 impl simd::Loop for Core<'_> {
-    type Output = Sums;
+    type Output = [f64; 2];
 
     #[inline(always)]
-    fn run(self) -> Sums {
-        let Self { pixels, guess: Guess { core: [low, high], middle: [first, second] }, pivot } = self;
+    fn run(self) -> [f64; 2] {
+        let Self { pixels, core: [low, high], pivot } = self;
         let (mut sum, mut squares) = ([0.0f64; LANES], [0.0f64; LANES]);
-        let (mut count, mut below) = ([0u32; LANES], [0u32; LANES]);
         let mut add = |l: usize, pixel: f32| {
+            // What lies outside adds nothing.
             let inside = (pixel >= low) & (pixel <= high);
-            let off = if inside { f64::from(pixel) - pivot } else { 0.0 };
+            let off = f64::from(if inside { pixel } else { pivot }) - f64::from(pivot);
             sum[l] += off;
             squares[l] += off * off;
-            count[l] += u32::from(inside);
-            below[l] += u32::from(inside & (pixel < first));
         };
         let (whole, rest) = pixels.as_chunks::<LANES>();
         for pixels in whole {
@@ -225,22 +214,7 @@ impl simd::Loop for Core<'_> {
         for (l, &pixel) in rest.iter().enumerate() {
             add(l, pixel);
         }
-        let mut aside = [0.0; RUN];
-        let mut set_aside = 0;
-        for &pixel in pixels {
-            // Written always, kept if the place moves on: no branch to mispredict.
-            aside[set_aside] = pixel;
-            let left = !((pixel >= low) & (pixel < first) | (pixel > second) & (pixel <= high));
-            set_aside += usize::from(left);
-        }
-        Sums {
-            count: count.iter().sum::<u32>() as usize,
-            below_middle: below.iter().sum::<u32>() as usize,
-            sum: sum.iter().sum(),
-            squares: squares.iter().sum(),
-            aside,
-            set_aside,
-        }
+        [sum.iter().sum(), squares.iter().sum()]
     }
 }
 
