@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from upramp.compat._skymatch import Held, record
@@ -17,13 +15,12 @@ from upramp.sky import (
     SkyStatistic,
     match_sky,
     parse_images,
-    read_catalogue,
-    read_image,
     read_images,
     read_sky_file,
     read_sky_keyword,
+    with_masks,
 )
-from upramp.sky.lists import Extensions, MaskName
+from upramp.sky.lists import Extensions
 
 __all__ = ["sky"]
 
@@ -101,7 +98,7 @@ def sky(
         images = read_images(entries, bits=None)
         found = match_sky(images, user=read_sky_file(text))
     else:
-        images = read_images(_with_masks(entries, _text(values["skymask_cat"])), bits=values["sky_bits"])
+        images = read_images(_masked(entries, _text(values["skymask_cat"])), bits=values["sky_bits"])
         found = _compute(images, values)
     _write(found)
     return found
@@ -194,32 +191,5 @@ def _entries(given: Any, group: Any) -> list[ImageEntry]:
     return [replace(entry, extensions=extensions) for entry in entries]
 
 
-def _with_masks(entries: Sequence[ImageEntry], catalogue: str) -> list[ImageEntry]:
-    """The entries with the masks that a catalogue lists for them."""
-    if not catalogue:
-        return list(entries)
-    listed = read_catalogue(catalogue)
-    found = []
-    for entry in entries:
-        same = [one for one in listed if _same(one.path, entry.path)]
-        if len(same) > 1:
-            raise ValueError(f"{catalogue} lists {entry.path} {len(same)} times, expected once")
-        found.append(replace(entry, masks=_masks_of(entry, same[0])) if same else entry)
-    if not any(entry.masks for entry in found):
-        names = ", ".join(str(entry.path) for entry in entries)
-        warnings.warn(f"{catalogue} lists no mask of {names}", stacklevel=4)
-    return found
-
-
-def _masks_of(entry: ImageEntry, listed: ImageEntry) -> tuple[MaskName | None, ...]:
-    """Masks in the order of the chips asked for, whatever the order of the catalogue."""
-    if listed.extensions == entry.extensions:
-        return listed.masks
-    wanted = read_image(entry.path, bits=None, extensions=entry.extensions)
-    told = read_image(entry.path, bits=None, extensions=listed.extensions)
-    masks = dict(zip((chip.index for chip in told.chips), listed.masks, strict=False))
-    return tuple(masks.get(chip.index) for chip in wanted.chips)
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+def _masked(entries: list[ImageEntry], catalogue: str) -> list[ImageEntry]:
+    return with_masks(entries, catalogue) if catalogue else entries

@@ -5,6 +5,7 @@ from __future__ import annotations
 from upramp.sky.bits import flag_names, parse_bits
 from upramp.sky.images import Chip, SkyImage, read_image, read_images
 from upramp.sky.lists import ImageEntry, parse_images, read_catalogue
+from upramp.sky.masks import with_masks
 from upramp.sky.match import Match, match_levels
 from upramp.sky.methods import ENGINES, METHODS, SkyResult, match_sky
 from upramp.sky.overlap import Outline, Overlap, Pixels, fill_polygon, find_overlaps, footprint, polygon_area
@@ -49,5 +50,6 @@ __all__ = [
     "solve_offsets",
     "static_masks",
     "subtract_sky",
+    "with_masks",
     "write_headers",
 ]

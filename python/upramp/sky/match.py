@@ -5,7 +5,7 @@ This is the engine ``compat``, which does as stsci.skypac and stcal do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,6 +89,7 @@ def match_levels(
     *,
     anchor: str = "down",
     threads: int = 1,
+    progress: Callable[[], None] | None = None,
 ) -> Match:
     r"""Match the statistics of exposures inside their overlaps.
 
@@ -108,6 +109,8 @@ def match_levels(
         What is zero (:func:`~upramp.sky.solve_offsets`), of all groups together.
     threads : int, optional
         Images worked on at a time. The result does not depend on it.
+    progress : callable, optional
+        Called after every chip measured.
 
     Returns
     -------
@@ -139,6 +142,8 @@ def match_levels(
     found: dict[tuple[int, int], Measured] = {}
     with ThreadPoolExecutor(max(1, min(threads, len(busy)))) as pool:
         for chip, levels in zip(busy, pool.map(measure, busy), strict=True):
+            if progress is not None:
+                progress()
             found |= {(k, side): level for (k, side, _), level in zip(wanted[chip], levels, strict=True)}
 
     def pair(k: int, overlap: Overlap) -> Pair:

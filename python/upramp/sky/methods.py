@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -145,6 +145,7 @@ def match_sky(
     anchor: Literal["down", "up", "mean"] = "down",
     fallback: Literal["localmin"] | None = None,
     threads: int | None = None,
+    progress: Callable[[], None] | None = None,
 ) -> SkyResult:
     r"""Sky of every exposure.
 
@@ -182,6 +183,8 @@ def match_sky(
         ``localmin`` it is placed by its own sky, :math:`B_i - \min_j (B_j - d_j)` over the others.
     threads : int, optional
         Images worked on at a time; default one a core. The result does not depend on it.
+    progress : callable, optional
+        Called after every chip (in overlaps) and every image (as a whole) measured.
 
     Returns
     -------
@@ -231,12 +234,12 @@ def match_sky(
     masks = {} if static is None else static_masks(images, sigma=static, threads=threads)
     matched = None
     if "match" in method or method == "all":
-        matched = match_levels(images, how, masks, anchor=anchor, threads=threads)
+        matched = match_levels(images, how, masks, anchor=anchor, threads=threads, progress=progress)
         _tell_groups(matched)
     measured: tuple[tuple[Measured, ...], ...] = ()
     brightness: dict[str, NDArray[np.float64]] = {}
     if method != "match" or (fallback is not None and matched is not None and matched.solution.isolated):
-        measured = _measure_all(images, how, masks, threads)
+        measured = _measure_all(images, how, masks, threads, progress)
         brightness["localmin"] = _local_minima(images, measured, how)
         if problem is None:
             brightness["globalmin"] = np.full(len(images), brightness["localmin"].min())
@@ -251,12 +254,16 @@ def _measure_all(
     how: SkyStatistic,
     masks: Mapping[Signature, NDArray[np.bool_]],
     threads: int,
+    progress: Callable[[], None] | None = None,
 ) -> tuple[tuple[Measured, ...], ...]:
     """Statistic of every chip."""
 
     def measure(image: SkyImage) -> tuple[Measured, ...]:
         chips = range(len(image.chips))
-        return tuple(how.measure(image.read_good(c, masks.get(signature(image, c)))) for c in chips)
+        found = tuple(how.measure(image.read_good(c, masks.get(signature(image, c)))) for c in chips)
+        if progress is not None:
+            progress()
+        return found
 
     with ThreadPoolExecutor(min(threads, len(images))) as pool:
         return tuple(pool.map(measure, images))
