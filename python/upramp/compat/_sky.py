@@ -111,7 +111,12 @@ def _compute(images: Sequence[SkyImage], values: Mapping[str, Any]) -> SkyResult
     if len(images) < 2 and "match" in method:
         raise ValueError(f"skymethod is {method!r} for a single image, expected localmin or globalmin")
     return match_sky(
-        images, method, statistic=SkyStatistic(*(values[name] for name in names)), static=static, threads=1
+        images,
+        method,
+        engine="compat",
+        statistic=SkyStatistic(*(values[name] for name in names)),
+        static=static,
+        threads=1,
     )
 
 

@@ -133,6 +133,7 @@ def skymatch(
     found = match_sky(
         images,
         skymethod,
+        engine="compat",
         statistic=how,
         anchor="down" if match_down else "up",
         threads=threads,
