@@ -16,11 +16,13 @@ __all__ = [
     "fit_crcorr",
     "fit_gls",
     "good_pixels",
+    "image_differences",
     "image_statistic",
     "interval_stats",
     "polygon_areas",
     "read_stats",
     "reference_levels",
+    "sky_brightness",
     "swap_big_endian",
 ]
 
@@ -223,6 +225,17 @@ def fill_polygons(
     shapes: NDArray[np.int64],
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+def sky_brightness(
+    pixels: NDArray[np.float32], good: NDArray[np.bool_] | None, factor: float
+) -> tuple[NDArray[np.float32], float, int]: ...
+def image_differences(
+    images: Sequence[NDArray[np.float32]],
+    nodes: Sequence[NDArray[np.float64]],
+    pairs: NDArray[np.int64],
+    stride: int,
+    clip: float,
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
 def image_statistic(
     image: NDArray[np.float32],
     good: NDArray[np.bool_] | None,

@@ -3,6 +3,7 @@
 mod arrays;
 mod bytes;
 mod detector;
+mod difference;
 mod enter;
 mod likelihood;
 mod overlap;
@@ -22,6 +23,8 @@ mod _core {
     use crate::bytes::{copy_swapped, swap_big_endian};
     #[pymodule_export]
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
+    #[pymodule_export]
+    use crate::difference::{image_differences, sky_brightness};
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]

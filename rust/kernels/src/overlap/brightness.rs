@@ -1,0 +1,222 @@
+//! What of an image is fit for differences: surface brightness, NaN where a pixel is bad or its surroundings steep.
+//!
+//! Where the sky is steep, sources are: their cores differ between exposures by the area of pixels and by
+//! interpolation, and no clipping finds all of their wings. With g^2 = (dx/2)^2 + (dy/2)^2 from the neighbours left
+//! and right (dx), below and above (dy), of variance 2 s^2 each for noise s, g^2 / (s^2 / 2) is chi-square of two
+//! degrees: its median tells s, and what noise exceeds in a hundredth of pixels is left out. A pixel has no say in
+//! its own gradient, so that this cut moves no mean.
+
+use crate::view::Region;
+use crate::{Error, Result, simd};
+
+/// Share of the pixels that noise alone leaves out.
+const LOST: f64 = 0.01;
+/// No more than this share of the pixels is left out, however steep the image.
+const MOST: f64 = 0.25;
+/// Values of the gradient that its distribution is told from, about.
+const SAMPLE: usize = 40_000;
+
+/// An image fit for differences.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Brightness {
+    /// Surface brightness; NaN where there is none to use.
+    pub pixels: Vec<f32>,
+    /// Standard deviation of the noise of a pixel; NaN without pixels.
+    pub noise: f64,
+    /// Good pixels, with those that were left out for being steep.
+    pub good: usize,
+}
+
+/// `factor` times the good and finite pixels of an image of `shape` (ny, nx), without those in steep surroundings.
+pub fn brightness(
+    pixels: &[f32],
+    good: Option<&[bool]>,
+    shape: [usize; 2],
+    factor: f64,
+) -> Result<Brightness> {
+    let [ny, nx] = shape;
+    for (name, len) in [("pixels", Some(pixels.len())), ("good", good.map(<[bool]>::len))] {
+        if len.is_some_and(|len| len != ny * nx) {
+            return Err(Error::Shape { name, got: vec![len.unwrap_or(0)], expected: vec![ny, nx] });
+        }
+    }
+    let mut plain = simd::zeros(ny * nx);
+    let count = simd::run(Scale { pixels, good, factor: factor as f32, out: &mut plain });
+    let slopes = sample(&plain, shape);
+    let (limit, noise) = limit(slopes);
+    let mut kept = simd::zeros(ny * nx);
+    simd::run(Flat { plain: &plain, shape, limit, out: &mut kept });
+    Ok(Brightness { pixels: kept, noise, good: count })
+}
+
+/// Bad and infinite pixels to NaN, the others scaled; returns how many they are.
+struct Scale<'a> {
+    pixels: &'a [f32],
+    good: Option<&'a [bool]>,
+    factor: f32,
+    out: &'a mut [f32],
+}
+
+impl simd::Loop for Scale<'_> {
+    type Output = usize;
+    #[inline(always)]
+    fn run(self) -> usize {
+        let finite = |value: f32| if value.is_finite() { value * self.factor } else { f32::NAN };
+        match self.good {
+            None => self.out.iter_mut().zip(self.pixels).for_each(|(out, &value)| *out = finite(value)),
+            Some(good) => self
+                .out
+                .iter_mut()
+                .zip(self.pixels.iter().zip(good))
+                .for_each(|(out, (&value, &good))| *out = if good { finite(value) } else { f32::NAN }),
+        }
+        self.out
+            .chunks(1 << 16)
+            .map(|some| some.iter().map(|v| u32::from(!v.is_nan())).sum::<u32>() as usize)
+            .sum()
+    }
+}
+
+/// Four times g^2.
+#[inline(always)]
+fn steepness(left: f32, right: f32, below: f32, above: f32) -> f32 {
+    let (dx, dy) = (right - left, above - below);
+    dx * dx + dy * dy
+}
+
+/// The steepness of some pixels, spread over the image.
+fn sample(plain: &[f32], shape: [usize; 2]) -> Vec<f32> {
+    let [ny, nx] = shape;
+    let inner = Region { y: 1..ny.saturating_sub(1), x: 1..nx.saturating_sub(1) };
+    // An odd step in x, and rows that do not begin alike: no pattern of the detector is met again and again.
+    let step = ((inner.y.len() * inner.x.len()) as f64 / SAMPLE as f64).sqrt().ceil().max(1.0) as usize | 1;
+    let mut found = Vec::new();
+    for (row, y) in inner.y.step_by(step).enumerate() {
+        for x in (inner.x.start + row % step..inner.x.end).step_by(step) {
+            let p = y * nx + x;
+            let value = steepness(plain[p - 1], plain[p + 1], plain[p - nx], plain[p + nx]);
+            if !value.is_nan() && !plain[p].is_nan() {
+                found.push(value);
+            }
+        }
+    }
+    found
+}
+
+/// The steepness from which on pixels are left out, and the noise.
+fn limit(mut slopes: Vec<f32>) -> (f32, f64) {
+    let count = slopes.len();
+    if count == 0 {
+        return (f32::INFINITY, f64::NAN);
+    }
+    let mut ranked = |share: f64| {
+        let rank = ((count as f64 * share) as usize).min(count - 1);
+        *slopes.select_nth_unstable_by(rank, f32::total_cmp).1
+    };
+    // Chi-square of two degrees exceeds t with probability exp(-t / 2).
+    let variance = f64::from(ranked(0.5)) / (4.0 * std::f64::consts::LN_2);
+    let noise_limit = (-2.0 * LOST.ln() * 2.0 * variance) as f32;
+    (noise_limit.max(ranked(1.0 - MOST)), variance.sqrt())
+}
+
+/// NaN where an image is steeper than `limit`; the frame of the image has no gradient and stays.
+struct Flat<'a> {
+    plain: &'a [f32],
+    shape: [usize; 2],
+    limit: f32,
+    out: &'a mut [f32],
+}
+
+impl simd::Loop for Flat<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let [ny, nx] = self.shape;
+        self.out.copy_from_slice(self.plain);
+        if nx < 3 {
+            return;
+        }
+        for y in 1..ny.saturating_sub(1) {
+            let row = |y: usize| &self.plain[y * nx..(y + 1) * nx];
+            let (below, here, above) = (row(y - 1), row(y), row(y + 1));
+            let out = &mut self.out[y * nx + 1..(y + 1) * nx - 1];
+            let n = out.len();
+            let (left, right) = (&here[..n], &here[2..2 + n]);
+            let (below, above) = (&below[1..1 + n], &above[1..1 + n]);
+            for x in 0..n {
+                // Beside a bad pixel there is no gradient to judge by.
+                let steep = steepness(left[x], right[x], below[x], above[x]) > self.limit;
+                out[x] = if steep { f32::NAN } else { out[x] };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Normal deviates, good enough for a test: sums of twelve uniform ones.
+    fn normal(count: usize) -> Vec<f32> {
+        let mut state = 12345_u64;
+        let mut uniform = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 24) as f32
+        };
+        (0..count).map(|_| (0..12).map(|_| uniform()).sum::<f32>() - 6.0).collect()
+    }
+
+    #[test]
+    fn noise_is_measured_and_a_hundredth_of_it_left_out() {
+        let noise = normal(300 * 200);
+        let found = brightness(&noise, None, [200, 300], 0.5).unwrap();
+        assert!((found.noise - 0.5).abs() < 0.01, "{}", found.noise);
+        let lost = found.pixels.iter().filter(|v| v.is_nan()).count() as f64 / 6e4;
+        assert!((lost - LOST).abs() < 0.003, "{lost}");
+        // The pixels kept are as they were.
+        assert!(found.pixels.iter().zip(&noise).all(|(&a, &b)| a.is_nan() || a == 0.5 * b));
+    }
+
+    #[test]
+    fn bad_pixels_and_the_flanks_of_a_source_go() {
+        let (ny, nx) = (40, 50);
+        let mut image = normal(ny * nx);
+        for y in 17..23 {
+            for x in 27..33 {
+                image[y * nx + x] += 1000.0;
+            }
+        }
+        image[5 * nx + 7] = f32::INFINITY;
+        let mut good = vec![true; ny * nx];
+        good[30 * nx + 3] = false;
+        let found = brightness(&image, Some(&good), [ny, nx], 1.0).unwrap();
+        assert_eq!(found.good, ny * nx - 2);
+        let gone = |y: usize, x: usize| found.pixels[y * nx + x].is_nan();
+        assert!(gone(5, 7) && gone(30, 3));
+        // Both sides of the edge, not the flat top.
+        assert!(
+            gone(20, 26)
+                && gone(20, 27)
+                && gone(16, 30)
+                && gone(17, 30)
+                && !found.pixels[20 * nx + 30].is_nan()
+        );
+    }
+
+    #[test]
+    fn an_image_of_slopes_is_not_left_without_pixels() {
+        let image: Vec<f32> = (0..100 * 100).map(|p| ((p * p) % 9973) as f32).collect();
+        let found = brightness(&image, None, [100, 100], 1.0).unwrap();
+        let kept = found.pixels.iter().filter(|v| !v.is_nan()).count();
+        assert!(kept as f64 > (1.0 - MOST - 0.05) * 1e4, "{kept}");
+    }
+
+    #[test]
+    fn nothing_is_no_error_but_a_wrong_shape_is() {
+        let found = brightness(&[f32::NAN; 12], None, [3, 4], 1.0).unwrap();
+        assert!(found.noise.is_nan() && found.good == 0);
+        assert!(brightness(&[1.0; 6], None, [3, 2], 1.0).is_ok());
+        assert!(brightness(&[1.0; 6], None, [2, 2], 1.0).is_err());
+        assert!(brightness(&[1.0; 6], Some(&[true; 5]), [3, 2], 1.0).is_err());
+    }
+}
