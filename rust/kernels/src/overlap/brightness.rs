@@ -14,7 +14,7 @@ const LOST: f64 = 0.01;
 /// No more than this share of the pixels is left out, however steep the image.
 const MOST: f64 = 0.25;
 /// Values of the gradient that its distribution is told from, about.
-const SAMPLE: usize = 40_000;
+const SAMPLE: usize = 10_000;
 
 /// An image fit for differences.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,40 +40,45 @@ pub fn brightness(
             return Err(Error::Shape { name, got: vec![len.unwrap_or(0)], expected: vec![ny, nx] });
         }
     }
-    let mut plain = simd::zeros(ny * nx);
-    let count = simd::run(Scale { pixels, good, factor: factor as f32, out: &mut plain });
-    let slopes = sample(&plain, shape);
-    let (limit, noise) = limit(slopes);
+    let source = Source { pixels, good, factor: factor as f32 };
+    let (limit, noise) = limit(sample(source, shape));
     let mut kept = simd::zeros(ny * nx);
-    simd::run(Flat { plain: &plain, shape, limit, out: &mut kept });
+    let count = simd::run(Flat { source, shape, limit, out: &mut kept });
     Ok(Brightness { pixels: kept, noise, good: count })
 }
 
-/// Bad and infinite pixels to NaN, the others scaled; returns how many they are.
-struct Scale<'a> {
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Source<'a> {
     pixels: &'a [f32],
     good: Option<&'a [bool]>,
     factor: f32,
-    out: &'a mut [f32],
 }
 
-impl simd::Loop for Scale<'_> {
-    type Output = usize;
+impl Source<'_> {
+    /// Pixels from `first` on, scaled, NaN where they are bad or infinite; returns how many are good.
     #[inline(always)]
-    fn run(self) -> usize {
-        let finite = |value: f32| if value.is_finite() { value * self.factor } else { f32::NAN };
+    fn copy(self, first: usize, out: &mut [f32]) -> usize {
+        let pixels = &self.pixels[first..first + out.len()];
+        // Infinity times zero, and nothing else, is no number.
+        let finite = |value: f32| value * self.factor + value * 0.0;
         match self.good {
-            None => self.out.iter_mut().zip(self.pixels).for_each(|(out, &value)| *out = finite(value)),
-            Some(good) => self
-                .out
-                .iter_mut()
-                .zip(self.pixels.iter().zip(good))
-                .for_each(|(out, (&value, &good))| *out = if good { finite(value) } else { f32::NAN }),
+            None => out.iter_mut().zip(pixels).for_each(|(out, &value)| *out = finite(value)),
+            Some(good) => {
+                let good = &good[first..first + out.len()];
+                for (out, (&value, &good)) in out.iter_mut().zip(pixels.iter().zip(good)) {
+                    *out = if good { finite(value) } else { f32::NAN };
+                }
+            }
         }
-        self.out
-            .chunks(1 << 16)
-            .map(|some| some.iter().map(|v| u32::from(!v.is_nan())).sum::<u32>() as usize)
-            .sum()
+        out.iter().map(|value| u32::from(!value.is_nan())).sum::<u32>() as usize
+    }
+
+    /// One pixel.
+    fn at(self, p: usize) -> f32 {
+        let mut one = [0.0];
+        self.copy(p, &mut one);
+        one[0]
     }
 }
 
@@ -85,7 +90,7 @@ fn steepness(left: f32, right: f32, below: f32, above: f32) -> f32 {
 }
 
 /// The steepness of some pixels, spread over the image.
-fn sample(plain: &[f32], shape: [usize; 2]) -> Vec<f32> {
+fn sample(source: Source<'_>, shape: [usize; 2]) -> Vec<f32> {
     let [ny, nx] = shape;
     let inner = Region { y: 1..ny.saturating_sub(1), x: 1..nx.saturating_sub(1) };
     // An odd step in x, and rows that do not begin alike: no pattern of the detector is met again and again.
@@ -94,8 +99,9 @@ fn sample(plain: &[f32], shape: [usize; 2]) -> Vec<f32> {
     for (row, y) in inner.y.step_by(step).enumerate() {
         for x in (inner.x.start + row % step..inner.x.end).step_by(step) {
             let p = y * nx + x;
-            let value = steepness(plain[p - 1], plain[p + 1], plain[p - nx], plain[p + nx]);
-            if !value.is_nan() && !plain[p].is_nan() {
+            let [left, right, below, above] = [p - 1, p + 1, p - nx, p + nx].map(|p| source.at(p));
+            let value = steepness(left, right, below, above);
+            if !(value + source.at(p)).is_nan() {
                 found.push(value);
             }
         }
@@ -119,36 +125,45 @@ fn limit(mut slopes: Vec<f32>) -> (f32, f64) {
     (noise_limit.max(ranked(1.0 - MOST)), variance.sqrt())
 }
 
-/// NaN where an image is steeper than `limit`; the frame of the image has no gradient and stays.
+/// The source, NaN where it is steeper than `limit`; the frame of the image has no gradient and stays. Returns how
+/// many pixels are good.
 struct Flat<'a> {
-    plain: &'a [f32],
+    source: Source<'a>,
     shape: [usize; 2],
     limit: f32,
     out: &'a mut [f32],
 }
 
 impl simd::Loop for Flat<'_> {
-    type Output = ();
+    type Output = usize;
     #[inline(always)]
-    fn run(self) {
+    fn run(self) -> usize {
         let [ny, nx] = self.shape;
-        self.out.copy_from_slice(self.plain);
-        if nx < 3 {
-            return;
-        }
-        for y in 1..ny.saturating_sub(1) {
-            let row = |y: usize| &self.plain[y * nx..(y + 1) * nx];
-            let (below, here, above) = (row(y - 1), row(y), row(y + 1));
-            let out = &mut self.out[y * nx + 1..(y + 1) * nx - 1];
-            let n = out.len();
-            let (left, right) = (&here[..n], &here[2..2 + n]);
-            let (below, above) = (&below[1..1 + n], &above[1..1 + n]);
+        // The row worked on and those around it, for in `out` what is steep is gone.
+        let [mut below, mut here, mut above] = [0; 3].map(|_: i32| vec![f32::NAN; nx]);
+        let mut count = 0;
+        for y in 0..=ny {
+            std::mem::swap(&mut below, &mut here);
+            std::mem::swap(&mut here, &mut above);
+            if y < ny {
+                count += self.source.copy(y * nx, &mut above);
+            } else {
+                above.fill(f32::NAN);
+            }
+            let Some(y) = y.checked_sub(1) else { continue };
+            let out = &mut self.out[y * nx..(y + 1) * nx];
+            out.copy_from_slice(&here);
+            let Some(n) = nx.checked_sub(2) else { continue };
+            let (left, right) = (&here[..n], &here[2..]);
+            let (below, above) = (&below[1..=n], &above[1..=n]);
+            let out = &mut out[1..=n];
             for x in 0..n {
-                // Beside a bad pixel there is no gradient to judge by.
+                // Beside a bad pixel, or none, there is no gradient to judge by.
                 let steep = steepness(left[x], right[x], below[x], above[x]) > self.limit;
                 out[x] = if steep { f32::NAN } else { out[x] };
             }
         }
+        count
     }
 }
 

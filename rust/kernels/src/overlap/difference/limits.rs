@@ -6,9 +6,13 @@ use super::{BLOCK, Sight};
 use crate::simd;
 
 /// Pixels in the sample, about.
-const SAMPLE: usize = 12_000;
-/// Rounds of clipping.
-const ROUNDS: usize = 6;
+const SAMPLE: usize = 6_000;
+/// With fewer of them, all pixels are taken.
+const FEW: usize = 1_000;
+/// Rounds of clipping at most.
+const ROUNDS: usize = 8;
+/// Once the spread shrinks by less than this, there is nothing left to clip.
+const SETTLED: f64 = 0.995;
 /// Median absolute deviation of a normal distribution to its standard deviation.
 const MAD_TO_SIGMA: f64 = 1.482_602_218_505_602;
 
@@ -37,17 +41,25 @@ impl simd::Loop for Sample<'_> {
     #[inline(always)]
     fn run(self) -> Limits {
         let Self { i, j, map, stride, clip } = self;
-        let area = map.count[0] * map.count[1] * BLOCK * BLOCK;
-        let step = ((area as f64 / SAMPLE as f64).sqrt() as usize).max(1).next_multiple_of(stride);
-        let mut found = Vec::with_capacity(SAMPLE * 2);
-        for row in 0..map.count[0] {
-            for column in 0..map.count[1] {
-                rows(i, j, map, [row, column], step, |y, first, values| {
+        // A row of every so manyth block, each time another one; every row where that is too little.
+        let blocks = map.count[0] * map.count[1];
+        let sparse = (blocks * BLOCK).div_ceil(SAMPLE * stride);
+        let mut found = Vec::with_capacity(SAMPLE);
+        for step in [sparse, 1] {
+            let lines = BLOCK.div_ceil(stride);
+            for (turn, block) in (0..blocks).step_by(step).enumerate() {
+                let chosen = if step > 1 { turn * 7 % lines..turn * 7 % lines + 1 } else { 0..lines };
+                let place = [block / map.count[1], block % map.count[1]];
+                rows(i, j, map, place, stride, chosen, |y, first, values| {
                     for (k, &d) in values.iter().enumerate().filter(|(_, d)| !d.is_nan()) {
-                        found.push([(first + k * step) as f64, y as f64, f64::from(d)]);
+                        found.push([(first + k * stride) as f64, y as f64, f64::from(d)]);
                     }
                 });
             }
+            if found.len() >= FEW || step == 1 {
+                break;
+            }
+            found.clear();
         }
         limits(&found, clip)
     }
@@ -55,22 +67,26 @@ impl simd::Loop for Sample<'_> {
 
 /// Clip around a plane, again and again.
 fn limits(sample: &[[f64; 3]], clip: f64) -> Limits {
-    let mut residuals: Vec<f64> = sample.iter().map(|p| p[2]).collect();
-    let Some(middle) = median(&mut residuals.clone()) else {
+    let mut residuals: Vec<f32> = sample.iter().map(|p| p[2] as f32).collect();
+    let mut space = residuals.clone();
+    let Some(middle) = median(&mut space) else {
         return Limits { plane: [f64::NAN, 0.0, 0.0], reach: f64::NAN, spread: f64::NAN };
     };
-    let (mut plane, mut spread) = ([middle, 0.0, 0.0], 0.0);
+    let mut plane = [middle, 0.0, 0.0];
     // Rounding of 32-bit brightness alone is no outlier.
     let rounding = f64::from(f32::EPSILON) * sample.iter().map(|p| p[2].abs()).fold(0.0, f64::max);
-    for round in 0..=ROUNDS {
+    let mut spread = f64::INFINITY;
+    for _ in 0..ROUNDS {
         for (residual, p) in residuals.iter_mut().zip(sample) {
-            *residual = (p[2] - plane[0] - plane[1] * p[0] - plane[2] * p[1]).abs();
+            *residual = (p[2] - plane[0] - plane[1] * p[0] - plane[2] * p[1]).abs() as f32;
         }
-        spread = MAD_TO_SIGMA * median(&mut residuals.clone()).unwrap_or(0.0);
-        if round == ROUNDS {
+        space.copy_from_slice(&residuals);
+        let before = spread;
+        spread = MAD_TO_SIGMA * median(&mut space).unwrap_or(0.0);
+        if spread > SETTLED * before {
             break;
         }
-        let reach = clip * spread + rounding;
+        let reach = (clip * spread + rounding) as f32;
         let kept = sample.iter().zip(&residuals).filter(|&(_, &r)| r <= reach).map(|(p, _)| p);
         plane = fit_plane(kept).unwrap_or(plane);
     }
@@ -105,7 +121,7 @@ fn fit_plane<'a>(points: impl Iterator<Item = &'a [f64; 3]> + Clone) -> Option<[
 }
 
 /// Middle value (the upper one of two); `values` are left in another order.
-fn median(values: &mut [f64]) -> Option<f64> {
+fn median(values: &mut [f32]) -> Option<f64> {
     let middle = values.len() / 2;
-    (!values.is_empty()).then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1)
+    (!values.is_empty()).then(|| f64::from(*values.select_nth_unstable_by(middle, f32::total_cmp).1))
 }

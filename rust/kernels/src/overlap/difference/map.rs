@@ -26,10 +26,16 @@ impl Map {
         for row in 0..=count[0] {
             for column in 0..=count[1] {
                 let place = [(first[1] + column) * BLOCK, (first[0] + row) * BLOCK].map(|n| n as f64);
-                // The corner before is not far, nor is the one below.
+                // Straight on from the two corners before, the next is not far.
                 let at = corners.len();
-                let near = if column > 0 { at.checked_sub(1) } else { at.checked_sub(count[1] + 1) };
-                let start = near.map(|k| corners[k]).filter(|c| !c[0].is_nan()).unwrap_or(middle);
+                let back = if column > 1 { 1 } else { count[1] + 1 };
+                let [near, far] = [back, 2 * back].map(|n| at.checked_sub(n).map(|k| corners[k]));
+                let known = |c: &[f64; 2]| !c[0].is_nan();
+                let start = match (near.filter(known), far.filter(known)) {
+                    (Some(near), Some(far)) => [2.0 * near[0] - far[0], 2.0 * near[1] - far[1]],
+                    (Some(near), None) => near,
+                    _ => middle,
+                };
                 corners.push(j.locate(i.direction(place), start).unwrap_or([f64::NAN; 2]));
             }
         }

@@ -113,29 +113,33 @@ impl simd::Loop for Average<'_> {
         let mut clipped = 0;
         for row in 0..map.count[0] {
             for column in 0..map.count[1] {
-                let cell = &mut sums[row / BLOCKS * width + column / BLOCKS];
-                rows(i, j, map, [row, column], stride, |y, first, values| {
-                    let level = plane[0] + plane[1] * first as f64 + plane[2] * y as f64;
-                    let (level, slope) = (level as f32, (plane[1] * stride as f64) as f32);
-                    let (mut count, mut residual, mut along) = (0.0_f32, 0.0_f32, 0.0_f32);
-                    let mut outside = 0.0_f32;
+                // A lane a pixel: sums that need no order are done on many at a time.
+                let (mut count, mut residual, mut above, mut outside) =
+                    ([0.0_f32; BLOCK], [0.0_f32; BLOCK], [0.0_f32; BLOCK], [0.0_f32; BLOCK]);
+                let [y0, mut x0] = [(map.first[0] + row) * BLOCK, 0];
+                rows(i, j, map, [row, column], stride, 0..BLOCK, |y, first, values| {
+                    let level = (plane[0] + plane[1] * first as f64 + plane[2] * y as f64) as f32;
+                    let (slope, height) = ((plane[1] * stride as f64) as f32, (y - y0) as f32);
                     for k in 0..BLOCK {
                         let r = values[k] - (level + slope * k as f32);
-                        // NaN is neither.
-                        let (near, far) = (r.abs() <= reach as f32, r.abs() > reach as f32);
-                        let weight = if near { 1.0 } else { 0.0 };
-                        count += weight;
-                        along += weight * k as f32;
-                        residual += if near { r } else { 0.0 };
-                        outside += if far { 1.0 } else { 0.0 };
+                        // NaN is neither near nor far.
+                        let near = r.abs() <= reach as f32;
+                        count[k] += if near { 1.0 } else { 0.0 };
+                        residual[k] += if near { r } else { 0.0 };
+                        above[k] += if near { height } else { 0.0 };
+                        outside[k] += if r.abs() > reach as f32 { 1.0 } else { 0.0 };
                     }
-                    let (count, along) = (f64::from(count), f64::from(along));
-                    cell.count += count;
-                    cell.residual += f64::from(residual);
-                    cell.x += count * first as f64 + along * stride as f64;
-                    cell.y += count * y as f64;
-                    clipped += outside as usize;
+                    x0 = first;
                 });
+                let cell = &mut sums[row / BLOCKS * width + column / BLOCKS];
+                for k in 0..BLOCK {
+                    let n = f64::from(count[k]);
+                    cell.count += n;
+                    cell.residual += f64::from(residual[k]);
+                    cell.x += n * (x0 + k * stride) as f64;
+                    cell.y += n * y0 as f64 + f64::from(above[k]);
+                    clipped += outside[k] as usize;
+                }
             }
         }
         let place_j = |[x, y]: [f64; 2]| {

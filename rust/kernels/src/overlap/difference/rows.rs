@@ -2,8 +2,10 @@
 
 use super::map::{Line, Map, line};
 use super::{BLOCK, Sight};
+use std::ops::Range;
 
-/// D of up to [`BLOCK`] pixels of a row of a block, NaN where there is none, for `work` (y, first x, D).
+/// D of up to [`BLOCK`] pixels of a row, NaN where there is none, for `work` (y, first x, D): for `lines` of the rows
+/// of a block that the stride leaves.
 #[inline(always)]
 pub fn rows(
     i: Sight<'_>,
@@ -11,6 +13,7 @@ pub fn rows(
     map: &Map,
     [row, column]: [usize; 2],
     stride: usize,
+    lines: Range<usize>,
     mut work: impl FnMut(usize, usize, &[f32; BLOCK]),
 ) {
     let [ny, nx] = i.grid.shape();
@@ -33,15 +36,25 @@ pub fn rows(
         return;
     }
     let mut found = [0.0; BLOCK];
-    for y in (y0.next_multiple_of(stride)..(y0 + BLOCK).min(ny)).step_by(stride) {
+    let chosen = (y0.next_multiple_of(stride)..(y0 + BLOCK).min(ny)).step_by(stride);
+    for y in chosen.skip(lines.start).take(lines.len()) {
         let line = line(&corners, (y - y0) as f64, (first - x0) as f64, stride as f64);
         let pixels = &i.pixels[y * nx + first..y * nx + end];
         interpolate(j.pixels, [height, width], line, &mut found);
-        let count = pixels.len().div_ceil(stride);
-        for k in 0..count {
-            found[k] = pixels[k * stride] - found[k];
+        match <&[f32; BLOCK]>::try_from(pixels) {
+            Ok(pixels) if stride == 1 => {
+                for k in 0..BLOCK {
+                    found[k] = pixels[k] - found[k];
+                }
+            }
+            _ => {
+                let count = pixels.len().div_ceil(stride);
+                for k in 0..count {
+                    found[k] = pixels[k * stride] - found[k];
+                }
+                found[count..].fill(f32::NAN);
+            }
         }
-        found[count..].fill(f32::NAN);
         work(y, first, &found);
     }
 }
@@ -58,9 +71,8 @@ fn interpolate(pixels: &[f32], [ny, nx]: [usize; 2], line: Line, out: &mut [f32;
     let (mut fx, mut fy) = ([0.0_f32; BLOCK], [0.0_f32; BLOCK]);
     for k in 0..BLOCK {
         let (x, y) = (start[0] + slope[0] * k as f32, start[1] + slope[1] * k as f32);
-        // Positive: to cut off is to round down.
-        (column[k], row[k]) = (x as i32, y as i32);
-        (fx[k], fy[k]) = (x - column[k] as f32, y - row[k] as f32);
+        (column[k], fx[k]) = split(x);
+        (row[k], fy[k]) = split(y);
     }
     let [left, low] = base.map(|b| b as i64);
     let at = |k: usize| (left + i64::from(column[k]), low + i64::from(row[k]));
@@ -109,6 +121,20 @@ fn interpolate(pixels: &[f32], [ny, nx]: [usize; 2], line: Line, out: &mut [f32;
             }
         }
     }
+}
+
+/// Whole part and rest of a number from 0 to 2^22.
+///
+/// Added to 2^23, it loses its fraction and shows the whole part in its last bits: unlike a conversion, which must
+/// look after what does not fit, this is done on many at a time.
+#[inline(always)]
+fn split(x: f32) -> (i32, f32) {
+    const LARGE: f32 = 8_388_608.0;
+    let rounded = x + LARGE;
+    let rest = x - (rounded - LARGE);
+    let down = if rest < 0.0 { 1.0 } else { 0.0 };
+    let whole = (rounded - down).to_bits() as i32 - LARGE.to_bits() as i32;
+    (whole, rest + down)
 }
 
 /// Mean of the four pixels from `first` on, in rows `nx` long.
