@@ -65,8 +65,7 @@ def test_chips_share_the_lowest_sky_and_files_their_lowest(tmp_path: Path) -> No
 )
 def test_flagged_pixels_are_left_out(tmp_path: Path, bits: Any, used: bool) -> None:
     image = read_image(write(tmp_path / "a_flt.fits", 3.0, dq=corner(16)), bits=bits)
-    _, good = image.read(0)
-    accepted = np.ones(SHAPE, bool) if good is None else good
+    accepted = np.isfinite(image.read_good(0))
     assert accepted[5:].all()
     assert (accepted[:5] == used).all()
 
@@ -180,6 +179,61 @@ def test_values_of_the_user(tmp_path: Path) -> None:
 def test_methods_there_are(tmp_path: Path) -> None:
     images = read_images([write(tmp_path / "a_flt.fits", 3.0)])
     with pytest.raises(ValueError, match="localmin, globalmin"):
+        match_sky(images, "lowest")
+    with pytest.raises(InputError, match=r"a_flt\.fits.SCI,1.: no celestial WCS"):
         match_sky(images, "match")
     with pytest.raises(ValueError, match="at least one"):
         match_sky([])
+
+
+def pointing(x: float) -> dict[str, Any]:
+    """World coordinates of an image shifted by x pixels of 0.5 arcsec."""
+    step = 0.5 / 3600
+    return {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRVAL1": 0.0,
+        "CRVAL2": 0.0,
+        "CRPIX1": 15.0 - x,
+        "CRPIX2": 10.0,
+        "CD1_1": -step,
+        "CD2_2": step,
+        "CUNIT1": "deg",
+        "CUNIT2": "deg",
+    }
+
+
+def test_overlapping_skies_are_matched(tmp_path: Path) -> None:
+    """Counts and rates, across the wrap of the right ascension."""
+    skies = (20.0, 0.25, 60.0)
+    paths = [
+        write(
+            tmp_path / f"{name}_flt.fits",
+            sky,
+            cards=pointing(x) | ({"BUNIT": "ELECTRONS/S"} if sky < 1 else {}),
+        )
+        for name, sky, x in zip("abc", skies, (0.0, 18.0, 36.0), strict=True)
+    ]
+    found = match_sky(read_images(paths), "all")
+    assert found.table["match"].tolist() == pytest.approx([0.0, 0.05, 40.0], rel=1e-6)
+    assert found.table["globalmin+match"].tolist() == pytest.approx(skies, rel=1e-6)
+    assert found.groups == (("a_flt.fits", "b_flt.fits", "c_flt.fits"),)
+    assert found.residuals["residual"].tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+    with pytest.raises(ValueError, match="expected one of localmin"):
+        _ = found.values
+    assert match_sky(read_images(paths), "match", anchor="up").values[2] == pytest.approx((0.0,))
+
+
+def test_masked_exposure_overlaps_no_other(tmp_path: Path) -> None:
+    paths = [
+        write(tmp_path / f"{name}_flt.fits", 5.0 * n, dq=4 * (n == 3), cards=pointing(n))
+        for n, name in enumerate("abc", 1)
+    ]
+    with pytest.warns(UserWarning, match=r"2 groups.*a_flt\.fits, b_flt\.fits; c_flt\.fits"):
+        found = match_sky(read_images(paths), "match")
+    assert [value for (value,) in found.values] == pytest.approx([0.0, 5.0, 0.0])
+    with (
+        pytest.warns(UserWarning, match="2 groups"),
+        pytest.raises(InputError, match=r"c_flt\.fits: no good pixel"),
+    ):
+        match_sky(read_images(paths), "globalmin+match")

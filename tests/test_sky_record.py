@@ -160,4 +160,4 @@ def test_command_refuses(files: list[Path], capsys: pytest.CaptureFixture[str]) 
     assert "bits is 'many'" in capsys.readouterr().err
     assert main(["sky", str(files[0]), str(files[0])]) == 2
     with pytest.raises(SystemExit):
-        main(["sky", str(files[0]), "--method", "match"])
+        main(["sky", str(files[0]), "--method", "lowest"])

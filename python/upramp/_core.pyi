@@ -19,6 +19,8 @@ __all__ = [
     "image_differences",
     "image_statistic",
     "interval_stats",
+    "masked_pixels",
+    "overlap_levels",
     "polygon_areas",
     "read_stats",
     "reference_levels",
@@ -225,9 +227,7 @@ def fill_polygons(
     shapes: NDArray[np.int64],
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
-def sky_brightness(
-    pixels: NDArray[np.float32], good: NDArray[np.bool_] | None, factor: float
-) -> tuple[NDArray[np.float32], float, int]: ...
+def sky_brightness(pixels: NDArray[np.float32], factor: float) -> tuple[float, int]: ...
 def image_differences(
     images: Sequence[NDArray[np.float32]],
     nodes: Sequence[NDArray[np.float64]],
@@ -236,6 +236,24 @@ def image_differences(
     clip: float,
     threads: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
+def overlap_levels(
+    image: NDArray[np.float32],
+    spans: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    measure: str,
+    limits: tuple[float | None, float | None],
+    rounds: int,
+    thresholds: tuple[float, float],
+    width: float,
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
+def masked_pixels(
+    pixels: NDArray[np.uint32],
+    quality: NDArray[np.uint16] | None,
+    good: NDArray[np.bool_] | None,
+    bad: int,
+    swapped: tuple[bool, bool],
+) -> NDArray[np.float32]: ...
 def image_statistic(
     image: NDArray[np.float32],
     good: NDArray[np.bool_] | None,

@@ -25,14 +25,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser : ArgumentParser
         Parser of the command.
     """
-    from upramp.sky import METHODS, STATISTICS
+    from upramp.sky import ENGINES, METHODS, STATISTICS
 
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="FLT, FLC or DRZ files")
     parser.add_argument(
         "--method",
-        choices=METHODS,
+        choices=(*METHODS, "all"),
         default="localmin",
-        help="each exposure's own sky, the lowest of its chips (default), or the lowest of all exposures for all",
+        help="localmin: each exposure's own sky, the lowest of its chips (default); globalmin: the lowest of all "
+        "exposures for all; match: what makes exposures agree where they overlap; globalmin+match: the same above "
+        "the lowest sky; all: a table of the four",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="compat",
+        help="how overlaps are measured: compat as stsci.skypac and stcal do",
+    )
+    parser.add_argument(
+        "--anchor",
+        choices=("down", "up", "mean"),
+        default="down",
+        help="what match has at zero: the faintest exposure (default), the brightest, or the mean",
+    )
+    parser.add_argument(
+        "--fallback",
+        choices=("localmin",),
+        help="place exposures that overlap no other by their own sky (default: at zero, with a warning)",
+    )
+    parser.add_argument(
+        "--pairs", type=Path, metavar="FILE", help="write the overlaps, before and after, as CSV or ECSV"
     )
     parser.add_argument("--stat", choices=STATISTICS, default="median", help="statistic (default median)")
     parser.add_argument("--width", type=float, default=0.1, metavar="S", help="histogram bin, sigma (0.1)")
@@ -95,15 +117,33 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--subtract and --output DIR belong together")
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f"--jobs is {args.jobs}, expected a positive number")
-    if args.table is not None:
-        check_output(args.table, overwrite=args.overwrite)
+    matching = "match" in args.method or args.method == "all"
+    if args.pairs is not None and not matching:
+        raise ValueError(f"--pairs needs --method match, globalmin+match or all, not {args.method}")
+    if args.method == "all" and (args.write_header or args.subtract):
+        raise ValueError("--method all makes a table; name the one method to --write-header or --subtract")
+    for output in (args.table, args.pairs):
+        if output is not None:
+            check_output(output, overwrite=args.overwrite)
     user = None if args.user is None else read_sky_file(args.user)
     how = SkyStatistic(*(args.stat, args.lower, args.upper, args.nclip, args.lsigma, args.usigma, args.width))
     images = read_images(args.files, bits=args.bits, units=args.units)
-    found = match_sky(images, args.method, statistic=how, static=args.static, user=user, threads=args.jobs)
+    found = match_sky(
+        images,
+        args.method,
+        engine=args.engine,
+        statistic=how,
+        static=args.static,
+        user=user,
+        anchor=args.anchor,
+        fallback=args.fallback,
+        threads=args.jobs,
+    )
     print_table(args, found.table, hidden=("rootname",), rest="{:.6g}")
     if args.table is not None:
         write_table(found.table, args.table, overwrite=args.overwrite)
+    if args.pairs is not None and found.matched is not None:
+        write_table(found.residuals, args.pairs, overwrite=args.overwrite)
     # Copies first: their pixels must be those of the files measured.
     if args.subtract:
         for path in subtract_sky(found, args.output, overwrite=args.overwrite):

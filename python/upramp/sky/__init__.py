@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from upramp.sky.images import Chip, SkyImage, parse_bits, read_image, read_images
-from upramp.sky.methods import METHODS, SkyResult, match_sky, read_sky_file
+from upramp.sky.match import Match, match_levels
+from upramp.sky.methods import ENGINES, METHODS, SkyResult, match_sky, read_sky_file
 from upramp.sky.overlap import Outline, Overlap, Pixels, fill_polygon, find_overlaps, footprint, polygon_area
 from upramp.sky.record import subtract_sky, write_headers
 from upramp.sky.solve import Pair, Solution, merge_pairs, solve_offsets
@@ -11,9 +12,11 @@ from upramp.sky.static import static_masks
 from upramp.sky.statistic import STATISTICS, Measured, SkyStatistic
 
 __all__ = [
+    "ENGINES",
     "METHODS",
     "STATISTICS",
     "Chip",
+    "Match",
     "Measured",
     "Outline",
     "Overlap",
@@ -26,6 +29,7 @@ __all__ = [
     "fill_polygon",
     "find_overlaps",
     "footprint",
+    "match_levels",
     "match_sky",
     "merge_pairs",
     "parse_bits",

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 
+from upramp import _core
 from upramp._arrays import as_array
 from upramp.exceptions import InputError
 from upramp.io import Extension, FitsReader, fits
@@ -104,8 +108,8 @@ class SkyImage:
     masks: tuple[NDArray[np.bool_] | None, ...] = ()
     _quality: dict[int, tuple[int, str]] = field(default_factory=dict, repr=False)
 
-    def read(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-        """Pixels of a chip and which of them are good.
+    def read(self, number: int) -> NDArray[np.float32]:
+        """All pixels of a chip.
 
         Parameters
         ----------
@@ -114,24 +118,81 @@ class SkyImage:
 
         Returns
         -------
-        pixels : ndarray, (ny, nx) float32
+        ndarray, (ny, nx) float32
             Data units.
-        good : ndarray, (ny, nx) bool, or None
-            True where DQ (but for `bits`), a weight map and the user's mask allow; None if nothing forbids any.
-            Values that are not finite are left to who measures.
         """
         chip = self.chips[number]
-        good = self.masks[number] if self.masks else None
+        pixels = np.empty(chip.shape, np.float32)
         with FitsReader(self.path) as reader:
-            pixels = np.empty(chip.shape, np.float32)
             reader.read_into(chip.index, pixels)
+        return pixels
+
+    def read_good(self, number: int, static: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """Pixels of a chip, NaN where they are not to be used.
+
+        Parameters
+        ----------
+        number : int
+            Position in `chips`.
+        static : ndarray, (ny, nx) bool, optional
+            False for further pixels that are not to be used.
+
+        Returns
+        -------
+        ndarray, (ny, nx) float32
+            Data units; NaN where DQ (but for `bits`), a weight map, the user's mask or `static` forbid.
+        """
+        chip = self.chips[number]
+        masks = [mask for mask in (self.masks[number] if self.masks else None, static) if mask is not None]
+        with FitsReader(self.path) as reader:
+            pixels = reader.plane(chip.index, np.float32)
+            quality = None
             if self.bits is not None:
                 index, kind = self._quality[chip.extver]
-                quality = np.empty(chip.shape, np.float32 if kind == "WHT" else np.uint16)
-                reader.read_into(index, quality)
-                fine = quality > 0 if kind == "WHT" else (quality & np.uint16(~self.bits & 0xFFFF)) == 0
-                good = fine if good is None else good & fine
-        return pixels, good
+                if kind == "WHT":
+                    masks.append(reader.plane(index, np.float32) > 0)
+                else:
+                    quality = reader.plane(index, np.uint16)
+        good = np.logical_and.reduce(masks) if masks else None
+        bad = ~(self.bits or 0) & 0xFFFF
+        swapped = not pixels.dtype.isnative, quality is not None and not quality.dtype.isnative
+        flags = None if quality is None else quality.view(np.uint16)
+        return _core.masked_pixels(pixels.view(np.uint32), flags, good, bad, swapped)
+
+    def wcs(self, number: int) -> WCS:
+        """World coordinates of a chip, with the distortion tables that the file holds.
+
+        Parameters
+        ----------
+        number : int
+            Position in `chips`.
+
+        Returns
+        -------
+        astropy.wcs.WCS
+            SIP and table distortions included.
+
+        Raises
+        ------
+        InputError
+            The header has no celestial WCS, or a damaged one.
+        """
+        header = self.chips[number].header
+        label = f"{self.path}[SCI,{self.chips[number].extver}]"
+        tables = any(key.startswith(("CPDIS", "D2IMDIS")) for key in header)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", AstropyWarning)  # what astropy mends in old headers
+                if tables:
+                    with fits.open(self.path) as extensions:
+                        found = WCS(header, extensions)
+                else:
+                    found = WCS(header)
+        except Exception as error:  # wcslib's errors have no common class
+            raise InputError(f"{label}: its WCS cannot be used ({str(error).strip()})") from error
+        if found.naxis != 2 or not found.has_celestial:
+            raise InputError(f"{label}: no celestial WCS, needed to know where images overlap")
+        return found
 
 
 def parse_bits(bits: int | str | None) -> int | None:

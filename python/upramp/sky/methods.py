@@ -1,14 +1,15 @@
-"""Sky of every exposure of a set, by the methods of AstroDrizzle that need no overlaps."""
+"""Sky of every exposure of a set, by the four methods of AstroDrizzle."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +17,20 @@ from numpy.typing import NDArray
 from upramp._arrays import count_threads
 from upramp.exceptions import InputError
 from upramp.sky.images import SkyImage
+from upramp.sky.match import Match, absolute_offsets, match_levels
 from upramp.sky.static import Signature, signature, static_masks
 from upramp.sky.statistic import Measured, SkyStatistic
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["METHODS", "SkyResult", "match_sky", "read_sky_file"]
+__all__ = ["ENGINES", "METHODS", "SkyResult", "match_sky", "read_sky_file"]
 
-METHODS = ("localmin", "globalmin")
+METHODS = ("localmin", "globalmin", "match", "globalmin+match")
 """Methods there are."""
+
+ENGINES = ("compat",)
+"""Ways to measure what overlapping exposures differ by."""
 
 Values = tuple[tuple[float, ...], ...]
 
@@ -39,15 +44,17 @@ class SkyResult:
     images : tuple of SkyImage
         Exposures, in the order given.
     method : str
-        Method asked for, or ``user``.
+        Method asked for, ``all``, or ``user``.
     statistic : SkyStatistic or None
         How chips were measured; None for values of the user.
     static : float or None
         Threshold of the static mask; None without.
     measured : tuple of tuple of Measured
-        Statistic of every chip, data units; empty for values of the user.
+        Statistic of every chip, data units; empty where it was not needed (``match``) or for values of the user.
     methods : dict of str to tuple of tuple of float
-        Sky of every chip by every method, data units of its file.
+        Sky of every chip by every method computed, data units of its file.
+    matched : Match or None
+        What overlapping exposures were found to differ by; None for methods without.
     """
 
     images: tuple[SkyImage, ...]
@@ -56,11 +63,31 @@ class SkyResult:
     static: float | None
     measured: tuple[tuple[Measured, ...], ...]
     methods: dict[str, Values]
+    matched: Match | None = None
 
     @property
     def values(self) -> Values:
         """Sky of every chip by the method asked for, data units: what MDRIZSKY holds."""
+        if self.method not in self.methods:
+            raise ValueError(
+                f"method is {self.method!r}, expected one of {', '.join(self.methods)} to have values"
+            )
         return self.methods[self.method]
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Files of exposures that overlaps connect: levels of `match` cannot be compared between groups."""
+        groups = self.matched.groups if self.matched else ()
+        return tuple(tuple(self.images[number].path.name for number in group) for group in groups)
+
+    @property
+    def residuals(self) -> Table:
+        """Pairs of overlapping exposures, before and after: :attr:`Match.residuals`."""
+        if self.matched is None:
+            raise ValueError(
+                f"method is {self.method!r}, expected one that matches overlaps to have residuals"
+            )
+        return self.matched.residuals
 
     @cached_property
     def table(self) -> Table:
@@ -98,8 +125,9 @@ class SkyResult:
         )
         bits = sorted({"none" if image.bits is None else str(image.bits) for image in self.images})
         static = "" if self.static is None else f", static mask {self.static:g} sigma"
+        engine = "" if self.matched is None else f" ({self.matched.engine})"
         return (
-            f"{self.method}: {how.statistic}, nclip {how.nclip}, -{how.lsigma:g} +{how.usigma:g} sigma, "
+            f"{self.method}{engine}: {how.statistic}, nclip {how.nclip}, -{how.lsigma:g} +{how.usigma:g} sigma, "
             f"width {how.width:g}{limits}, DQ bits {'/'.join(bits)}{static}"
         )
 
@@ -108,17 +136,24 @@ def match_sky(
     images: Sequence[SkyImage],
     method: str = "localmin",
     *,
+    engine: str = "compat",
     statistic: SkyStatistic | None = None,
     static: float | None = None,
     user: Mapping[str, float | Sequence[float]] | None = None,
+    anchor: Literal["down", "up", "mean"] = "down",
+    fallback: Literal["localmin"] | None = None,
     threads: int | None = None,
 ) -> SkyResult:
     r"""Sky of every exposure.
 
     With the statistic :math:`t_m` of chip m and its factor :math:`f_m` to surface brightness
-    (:func:`~upramp.sky.read_image`),
+    (:func:`~upramp.sky.read_image`), and the offsets :math:`d_i` that make exposures agree where they overlap,
 
-    .. math:: B_i = \min_{m \in i} f_m t_m \quad \text{(localmin)}, \qquad B = \min_i B_i \quad \text{(globalmin)},
+    .. math::
+        B_i &= \min_{m \in i} f_m t_m && \text{(localmin)} \\
+        B &= \min_i B_i && \text{(globalmin)} \\
+        B_i &= d_i && \text{(match)} \\
+        B_i &= d_i + \min_j (\min_{m \in j} f_m t_m - d_j) && \text{(globalmin+match)}
 
     and the sky of chip m in data units is :math:`B / f_m`.
 
@@ -126,8 +161,10 @@ def match_sky(
     ----------
     images : sequence of SkyImage
         Exposures.
-    method : {'localmin', 'globalmin'}, optional
-        Which of the two is the result; both are computed.
+    method : {'localmin', 'globalmin', 'match', 'globalmin+match', 'all'}, optional
+        Which is the result; ``all`` computes all of them for the table.
+    engine : {'compat'}, optional
+        How differences in overlaps are measured: ``compat`` as stsci.skypac does (:func:`match_levels`).
     statistic : SkyStatistic, optional
         How chips are measured; default the median.
     static : float, optional
@@ -135,13 +172,18 @@ def match_sky(
         (:func:`~upramp.sky.static_masks`); AstroDrizzle does so at 4.
     user : mapping of str to float or sequence of float, optional
         Values instead of measured ones: by file name, the sky in data units, of all chips or of each.
+    anchor : {'down', 'up', 'mean'}, optional
+        What ``match`` has at zero: the faintest exposure, the brightest, or the mean of every group.
+    fallback : {'localmin'}, optional
+        What ``match`` gives an exposure that overlaps no other; by default 0, as it is a group of its own. With
+        ``localmin`` it is placed by its own sky, :math:`B_i - \min_j (B_j - d_j)` over the others.
     threads : int, optional
         Images worked on at a time; default one a core. The result does not depend on it.
 
     Returns
     -------
     SkyResult
-        Values and table.
+        Values, table, groups and residuals.
 
     Raises
     ------
@@ -149,45 +191,54 @@ def match_sky(
         No such method; no images; `user` lacks a file.
     InputError
         Exposures without a good pixel (all are named); files in electrons and in DN, or with and without a pixel
-        scale, which have no minimum in common.
+        scale, which have no minimum in common; no WCS where overlaps are asked for.
+
+    Warns
+    -----
+    UserWarning
+        Overlaps leave exposures in several groups, whose levels by ``match`` cannot be compared.
 
     Notes
     -----
     Agrees with ``stsci.skypac`` 1.0.12, its inverted DQ mask set right, to 1e-6
-    (``tests/golden/test_sky_levels.py``).
-    An exposure without a good pixel gets the sky 0 there; here it is an error.
+    (``tests/golden/test_sky_levels.py``) and, where overlaps are matched, to 1e-9
+    (``tests/golden/test_sky_match.py``).
+    An exposure without a good pixel gets the sky 0 there; here it is an error, but for ``match``, where it is one
+    that overlaps no other. skypac writes nothing for those.
     """
     images = tuple(images)
     if not images:
         raise ValueError("images is empty, expected at least one")
     if user is not None:
         return SkyResult(images, "user", None, None, (), {"user": _user_values(images, user)})
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
+    for name, value, known in (
+        ("method", method, (*METHODS, "all")),
+        ("engine", engine, ENGINES),
+        ("anchor", anchor, ("down", "up", "mean")),
+        ("fallback", fallback, (None, "localmin")),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(str, known))}")
+    problem = _incomparable(images)
+    if problem is not None and method != "localmin":
+        raise InputError(problem)
     how, threads = statistic or SkyStatistic(), count_threads(threads)
     masks = {} if static is None else static_masks(images, sigma=static, threads=threads)
-    with ThreadPoolExecutor(min(threads, len(images))) as pool:
-        measured = tuple(pool.map(lambda image: _measure(image, how, masks), images))
-    empty = [
-        image.path.name
-        for image, found in zip(images, measured, strict=True)
-        if all(chip.npix == 0 for chip in found)
-    ]
-    if empty:
-        raise InputError(
-            f"{', '.join(empty)}: no good pixel left by DQ, masks and limits, expected some to measure the sky on"
-        )
-    local = [
-        min(chip.factor * one.value for chip, one in zip(image.chips, found, strict=True) if one.npix)
-        for image, found in zip(images, measured, strict=True)
-    ]
-    values = {"localmin": _in_data_units(images, local)}
-    problem = _incomparable(images)
-    if problem is None:
-        values["globalmin"] = _in_data_units(images, [min(local)] * len(images))
-    elif method == "globalmin":
-        raise InputError(problem)
-    return SkyResult(images, method, how, static, measured, values)
+    matched = None
+    if "match" in method or method == "all":
+        matched = match_levels(images, how, masks, anchor=anchor, threads=threads)
+        _tell_groups(matched)
+    measured: tuple[tuple[Measured, ...], ...] = ()
+    brightness: dict[str, NDArray[np.float64]] = {}
+    if method != "match" or (fallback is not None and matched is not None and matched.solution.isolated):
+        measured = _measure_all(images, how, masks, threads)
+        brightness["localmin"] = _local_minima(images, measured, how)
+        if problem is None:
+            brightness["globalmin"] = np.full(len(images), brightness["localmin"].min())
+    if matched is not None:
+        brightness |= _match(matched, brightness.get("localmin"), fallback)
+    values = {name: _in_data_units(images, brightness[name]) for name in METHODS if name in brightness}
+    return SkyResult(images, method, how, static, measured, values, matched)
 
 
 def read_sky_file(path: str | os.PathLike[str]) -> dict[str, tuple[float, ...]]:
@@ -232,23 +283,70 @@ def read_sky_file(path: str | os.PathLike[str]) -> dict[str, tuple[float, ...]]:
     return values
 
 
-def _measure(
-    image: SkyImage, how: SkyStatistic, masks: Mapping[Signature, NDArray[np.bool_]]
-) -> tuple[Measured, ...]:
-    found = []
-    for number in range(len(image.chips)):
-        pixels, good = image.read(number)
-        if masks:
-            static = masks[signature(image, number)]
-            good = static if good is None else good & static
-        found.append(how.measure(pixels, good))
-    return tuple(found)
+def _measure_all(
+    images: Sequence[SkyImage],
+    how: SkyStatistic,
+    masks: Mapping[Signature, NDArray[np.bool_]],
+    threads: int,
+) -> tuple[tuple[Measured, ...], ...]:
+    """Statistic of every chip."""
+
+    def measure(image: SkyImage) -> tuple[Measured, ...]:
+        chips = range(len(image.chips))
+        return tuple(how.measure(image.read_good(c, masks.get(signature(image, c)))) for c in chips)
+
+    with ThreadPoolExecutor(min(threads, len(images))) as pool:
+        return tuple(pool.map(measure, images))
 
 
-def _in_data_units(images: Sequence[SkyImage], brightness: Sequence[float]) -> Values:
+def _local_minima(
+    images: Sequence[SkyImage], measured: Sequence[tuple[Measured, ...]], how: SkyStatistic
+) -> NDArray[np.float64]:
+    """Lowest surface brightness of the chips of every exposure."""
+    both = list(zip(images, measured, strict=True))
+    empty = [image.path.name for image, found in both if all(chip.npix == 0 for chip in found)]
+    if empty:
+        raise InputError(
+            f"{', '.join(empty)}: no good pixel left by DQ, masks and limits, expected some to measure the sky on"
+        )
+    return np.array(
+        [
+            min(chip.factor * one.value for chip, one in zip(image.chips, found, strict=True) if one.npix)
+            for image, found in both
+        ]
+    )
+
+
+def _match(
+    matched: Match, local: NDArray[np.float64] | None, fallback: str | None
+) -> dict[str, NDArray[np.float64]]:
+    """Surface brightness of every exposure by the methods that match overlaps."""
+    offsets = matched.offsets
+    if local is None:
+        return {"match": offsets}
+    alone = list(matched.solution.isolated)
+    if fallback is not None and alone:
+        # Placed by its own sky, an exposure lowers no other's.
+        others = [number for group in matched.solution.groups for number in group] or alone
+        offsets[alone] = local[alone] - (local - offsets)[others].min()
+    return {"match": offsets, "globalmin+match": absolute_offsets(local, offsets)}
+
+
+def _tell_groups(matched: Match) -> None:
+    """Warn where overlaps do not connect all exposures."""
+    if len(matched.groups) > 1:
+        names = [image.path.name for image in matched.images]
+        told = "; ".join(", ".join(names[number] for number in group) for group in matched.groups)
+        warnings.warn(
+            f"overlaps leave {len(matched.groups)} groups, whose matched levels cannot be compared: {told}",
+            stacklevel=3,
+        )
+
+
+def _in_data_units(images: Sequence[SkyImage], brightness: NDArray[np.float64]) -> Values:
     return tuple(
         tuple(level / chip.factor for chip in image.chips)
-        for image, level in zip(images, brightness, strict=True)
+        for image, level in zip(images, brightness.tolist(), strict=True)
     )
 
 

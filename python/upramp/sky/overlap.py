@@ -20,11 +20,6 @@ from upramp._arrays import as_array, count_threads
 
 __all__ = ["Outline", "Overlap", "Pixels", "fill_polygon", "find_overlaps", "footprint", "polygon_area"]
 
-# Corners of a chip are halfway between pixels, where noise of the inverted WCS would decide which way they are
-# rounded, and with them a whole row of the overlap: they are found better than needed and the noise is cut off.
-_CONVERGED = 1e-7
-_DECIMALS = 6
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
@@ -296,10 +291,12 @@ def _to_pixels(
             continue
         number = owner[rows[0]]
         try:
-            places = chips[number].wcs.all_world2pix(*sky[rows].T, 0, tolerance=_CONVERGED)
+            # Corners of a chip are halfway between pixels: what the iteration leaves, with its default tolerance,
+            # decides which way they are rounded, here as in skypac.
+            places = chips[number].wcs.all_world2pix(*sky[rows].T, 0)
         except NoConvergence as error:
             raise ValueError(f"chip {number}: its WCS cannot be inverted at {sky[rows].tolist()}") from error
-        pixels[rows] = np.round(np.column_stack(places), _DECIMALS)
+        pixels[rows] = np.column_stack(places)
     return pixels
 
 

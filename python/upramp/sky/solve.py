@@ -111,7 +111,7 @@ def merge_pairs(pairs: Iterable[Pair]) -> list[Pair]:
         for k, value in enumerate(added):
             total[k] += value
     return [
-        Pair(i, j, b_i / n_i, n_i, b_j / n_j, n_j, area)
+        Pair(i, j, float(b_i / n_i), n_i, float(b_j / n_j), n_j, area)
         for (i, j), (b_i, n_i, b_j, n_j, area) in sorted(sums.items())
         if n_i > 0 and n_j > 0
     ]

@@ -69,7 +69,7 @@ def static_masks(
         raise ValueError(f"sigma is {sigma}, expected a positive number")
 
     def one(task: tuple[SkyImage, int]) -> NDArray[np.bool_]:
-        pixels, _ = task[0].read(task[1])
+        pixels = task[0].read(task[1])
         found = _STATISTIC.measure(pixels)
         # What is not finite is masked elsewhere, and passes here as it does in the original.
         good: NDArray[np.bool_] = ~(pixels <= found.value - sigma * found.std)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from upramp import _core
-from upramp._arrays import as_array
+from upramp._arrays import as_array, count_threads
+from upramp.sky.overlap import Pixels
 
 __all__ = ["STATISTICS", "Measured", "SkyStatistic"]
 
@@ -121,8 +123,42 @@ class SkyStatistic:
         """
         pixels = as_array("image", image, np.float32, 2)
         mask = None if good is None else as_array("good", good, np.bool_, 2, pixels.shape)
+        return Measured(*_core.image_statistic(pixels, mask, *self._how))
+
+    def measure_regions(
+        self, image: ArrayLike, regions: Sequence[Pixels], *, threads: int | None = None
+    ) -> list[Measured]:
+        """Measure an image inside regions.
+
+        Parameters
+        ----------
+        image : array_like
+            Pixels, (ny, nx), worked on as float32; NaN for those not to use.
+        regions : sequence of Pixels
+            Pixels of the image, as :func:`find_overlaps` and :func:`fill_polygon` make them.
+        threads : int, optional
+            Threads to use; all available ones by default. They change no result.
+
+        Returns
+        -------
+        list of Measured
+            Statistic, pixels and standard deviation of every region.
+
+        Raises
+        ------
+        ValueError
+            A region is not one of this image.
+        """
+        pixels = as_array("image", image, np.float32, 2)
+        if not regions:
+            return []
+        spans = np.ascontiguousarray(np.concatenate([region.spans for region in regions]), np.int64)
+        starts = np.concatenate([[0], np.cumsum([len(region.spans) for region in regions])]).astype(np.int64)
+        found = _core.overlap_levels(pixels, spans, starts, *self._how, count_threads(threads))
+        return [Measured(*told) for told in zip(*(column.tolist() for column in found), strict=True)]
+
+    @property
+    def _how(self) -> tuple[str, tuple[float | None, float | None], int, tuple[float, float], float]:
+        """As the kernels take it."""
         limits, thresholds = (self.lower, self.upper), (self.lsigma, self.usigma)
-        found = _core.image_statistic(
-            pixels, mask, self.statistic, limits, self.nclip, thresholds, self.width
-        )
-        return Measured(*found)
+        return self.statistic, limits, self.nclip, thresholds, self.width

@@ -1,6 +1,8 @@
 use crate::arrays;
 use crate::enter::{enter, refuse};
-use numpy::{PyArray1, PyArray2, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArray2, PyReadonlyArray2, PyReadonlyArray3, PyReadwriteArray2, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 use upramp_kernels::overlap::Vector;
 use upramp_kernels::overlap::brightness;
@@ -8,20 +10,18 @@ use upramp_kernels::overlap::difference::{Sight, difference};
 use upramp_kernels::overlap::grid::Grid;
 use upramp_kernels::{Error, par};
 
-/// `factor` times the good pixels of an image, NaN where they are bad or steep; the noise of a pixel and how many are
-/// good.
+/// Turn pixels, NaN where they are bad, to surface brightness (`factor` of one unit), NaN also where they are steep;
+/// the noise of a pixel and how many are good.
 #[pyfunction]
-pub fn sky_brightness<'py>(
-    py: Python<'py>,
-    pixels: PyReadonlyArray2<'py, f32>,
-    good: Option<PyReadonlyArray2<'py, bool>>,
+pub fn sky_brightness(
+    py: Python<'_>,
+    mut pixels: PyReadwriteArray2<'_, f32>,
     factor: f64,
-) -> PyResult<(Bound<'py, PyArray2<f32>>, f64, usize)> {
+) -> PyResult<(f64, usize)> {
     let &[ny, nx] = pixels.shape() else { unreachable!("a 2-d array has two axes") };
-    let pixels = pixels.as_slice()?;
-    let good = good.as_ref().map(|mask| mask.as_slice()).transpose()?;
-    let found = enter(py, || brightness::brightness(pixels, good, [ny, nx], factor))?;
-    Ok((arrays::image(py, found.pixels, [ny, nx])?, found.noise, found.good))
+    let pixels = pixels.as_slice_mut()?;
+    let found = enter(py, || brightness::brightness(pixels, [ny, nx], factor))?;
+    Ok((found.noise, found.good))
 }
 
 type Cells<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray2<f64>>);

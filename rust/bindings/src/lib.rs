@@ -6,6 +6,7 @@ mod detector;
 mod difference;
 mod enter;
 mod likelihood;
+mod masked;
 mod overlap;
 mod ramp;
 mod reads;
@@ -28,7 +29,9 @@ mod _core {
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]
-    use crate::overlap::{fill_polygons, find_overlaps, polygon_areas};
+    use crate::masked::masked_pixels;
+    #[pymodule_export]
+    use crate::overlap::{fill_polygons, find_overlaps, overlap_levels, polygon_areas};
     #[pymodule_export]
     use crate::ramp::fit_crcorr;
     #[pymodule_export]

@@ -1,9 +1,12 @@
 use crate::arrays;
 use crate::enter::enter;
-use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
+use crate::stats;
+use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use std::ops::Range;
-use upramp_kernels::overlap::{self, Polygon, Vector, fill};
+use upramp_kernels::overlap::fill::{self, Span};
+use upramp_kernels::overlap::{self, Polygon, Vector, levels};
+use upramp_kernels::stats::imagestats::Clipping;
 use upramp_kernels::{Error, Result as KernelResult, par};
 
 /// Ranges between successive `starts`, all within `len`.
@@ -106,6 +109,44 @@ pub fn fill_polygons<'py>(
         .collect();
     let shape = [spans.len() / 3, 3];
     Ok((arrays::image(py, spans, shape)?, arrays::vector(py, running(found.iter().map(Vec::len)))))
+}
+
+type Levels<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f64>>);
+
+/// Clipped statistic, pixels of the last round and their standard deviation inside every region of an image; region k
+/// has the spans (y, first x, end x) from `starts[k]` to `starts[k + 1]`.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "the flat list the Python layer fills by name")]
+pub fn overlap_levels<'py>(
+    py: Python<'py>,
+    image: PyReadonlyArray2<'py, f32>,
+    spans: PyReadonlyArray2<'py, i64>,
+    starts: PyReadonlyArray1<'py, i64>,
+    measure: &str,
+    limits: (Option<f64>, Option<f64>),
+    rounds: usize,
+    thresholds: (f64, f64),
+    width: f64,
+    threads: usize,
+) -> PyResult<Levels<'py>> {
+    let &[ny, nx] = image.shape() else { unreachable!("a 2-d array has two axes") };
+    let (image, starts) = (image.as_slice()?, starts.as_slice()?);
+    let (spans, _) = spans.as_slice()?.as_chunks::<3>();
+    let ((lower, upper), (below, above)) = (limits, thresholds);
+    let clipping = Clipping { lower, upper, rounds, below, above, width };
+    let found = enter(py, || {
+        let place = |n: i64| usize::try_from(n).unwrap_or(usize::MAX);
+        let spans: Vec<Span> =
+            spans.iter().map(|&[y, x, end]| Span { y: place(y), x: place(x)..place(end) }).collect();
+        let regions: Vec<&[Span]> =
+            ranges("starts", starts, spans.len())?.into_iter().map(|range| &spans[range]).collect();
+        levels::levels(image, [ny, nx], &regions, stats::named(measure)?, &clipping, threads)
+    })?;
+    Ok((
+        arrays::vector(py, found.iter().map(|level| level.value)),
+        arrays::vector(py, found.iter().map(|level| level.count as i64)),
+        arrays::vector(py, found.iter().map(|level| level.std)),
+    ))
 }
 
 /// 0 and the running sums.

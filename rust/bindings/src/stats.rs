@@ -1,8 +1,19 @@
 use crate::enter::enter;
 use numpy::PyReadonlyArray2;
 use pyo3::prelude::*;
-use upramp_kernels::Error;
 use upramp_kernels::stats::imagestats::{self, Clipping, Measure};
+use upramp_kernels::{Error, Result as KernelResult};
+
+/// Statistic of that name.
+pub fn named(measure: &str) -> KernelResult<Measure> {
+    match measure {
+        "mean" => Ok(Measure::Mean),
+        "median" => Ok(Measure::Median),
+        "mode" => Ok(Measure::Mode),
+        "midpt" => Ok(Measure::Midpoint),
+        other => Err(Error::value("statistic", other, "mean, median, mode or midpt")),
+    }
+}
 
 /// Clipped statistic of the good, finite pixels of an image, the number of those in the last round, and their
 /// standard deviation.
@@ -25,15 +36,6 @@ pub fn image_statistic(
     let good = good.as_ref().map(|mask| mask.as_slice()).transpose()?;
     let ((lower, upper), (below, above)) = (limits, thresholds);
     let clipping = Clipping { lower, upper, rounds, below, above, width };
-    let found = enter(py, || {
-        let measure = match measure {
-            "mean" => Measure::Mean,
-            "median" => Measure::Median,
-            "mode" => Measure::Mode,
-            "midpt" => Measure::Midpoint,
-            other => return Err(Error::value("statistic", other, "mean, median, mode or midpt")),
-        };
-        imagestats::measure(pixels, good, measure, &clipping)
-    })?;
+    let found = enter(py, || imagestats::measure(pixels, good, named(measure)?, &clipping))?;
     Ok((found.value, found.count, found.std))
 }

@@ -7,6 +7,7 @@
 //! | [`detector`] | flat field, unit conversion and statistics of a read |
 //! | [`stats`] | exact medians and clipped statistics, the bricks of the above |
 //! | [`overlap`] | where do footprints on the sphere overlap, and which pixels lie there? |
+//! | [`masked`] | which pixels of an image are to be used? |
 //! | [`bytes`] | FITS byte order to native, in place |
 //!
 //! Cubes are `(nread, ny, nx)`, C order, zeroth read first. Nothing here knows of Python, files or the
@@ -16,6 +17,7 @@ pub mod bytes;
 pub mod detector;
 pub mod dq;
 pub mod error;
+pub mod masked;
 pub mod overlap;
 pub mod par;
 pub mod ramp;

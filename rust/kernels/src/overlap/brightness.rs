@@ -16,70 +16,25 @@ const MOST: f64 = 0.25;
 /// Values of the gradient that its distribution is told from, about.
 const SAMPLE: usize = 10_000;
 
-/// An image fit for differences.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Brightness {
-    /// Surface brightness; NaN where there is none to use.
-    pub pixels: Vec<f32>,
-    /// Standard deviation of the noise of a pixel; NaN without pixels.
+/// What an image has to offer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Offer {
+    /// Standard deviation of the noise of a pixel, surface brightness; NaN without pixels.
     pub noise: f64,
     /// Good pixels, with those that were left out for being steep.
     pub good: usize,
 }
 
-/// `factor` times the good and finite pixels of an image of `shape` (ny, nx), without those in steep surroundings.
-pub fn brightness(
-    pixels: &[f32],
-    good: Option<&[bool]>,
-    shape: [usize; 2],
-    factor: f64,
-) -> Result<Brightness> {
+/// Turn the pixels of an image of `shape` (ny, nx), NaN where they are bad, to surface brightness (`factor` of one
+/// unit), NaN where their surroundings are steep.
+pub fn brightness(pixels: &mut [f32], shape: [usize; 2], factor: f64) -> Result<Offer> {
     let [ny, nx] = shape;
-    for (name, len) in [("pixels", Some(pixels.len())), ("good", good.map(<[bool]>::len))] {
-        if len.is_some_and(|len| len != ny * nx) {
-            return Err(Error::Shape { name, got: vec![len.unwrap_or(0)], expected: vec![ny, nx] });
-        }
+    if pixels.len() != ny * nx {
+        return Err(Error::Shape { name: "pixels", got: vec![pixels.len()], expected: vec![ny, nx] });
     }
-    let source = Source { pixels, good, factor: factor as f32 };
-    let (limit, noise) = limit(sample(source, shape));
-    let mut kept = simd::zeros(ny * nx);
-    let count = simd::run(Flat { source, shape, limit, out: &mut kept });
-    Ok(Brightness { pixels: kept, noise, good: count })
-}
-
-/// What is measured.
-#[derive(Clone, Copy)]
-struct Source<'a> {
-    pixels: &'a [f32],
-    good: Option<&'a [bool]>,
-    factor: f32,
-}
-
-impl Source<'_> {
-    /// Pixels from `first` on, scaled, NaN where they are bad or infinite; returns how many are good.
-    #[inline(always)]
-    fn copy(self, first: usize, out: &mut [f32]) -> usize {
-        let pixels = &self.pixels[first..first + out.len()];
-        // Infinity times zero, and nothing else, is no number.
-        let finite = |value: f32| value * self.factor + value * 0.0;
-        match self.good {
-            None => out.iter_mut().zip(pixels).for_each(|(out, &value)| *out = finite(value)),
-            Some(good) => {
-                let good = &good[first..first + out.len()];
-                for (out, (&value, &good)) in out.iter_mut().zip(pixels.iter().zip(good)) {
-                    *out = if good { finite(value) } else { f32::NAN };
-                }
-            }
-        }
-        out.iter().map(|value| u32::from(!value.is_nan())).sum::<u32>() as usize
-    }
-
-    /// One pixel.
-    fn at(self, p: usize) -> f32 {
-        let mut one = [0.0];
-        self.copy(p, &mut one);
-        one[0]
-    }
+    let (limit, noise) = limit(sample(pixels, shape));
+    let good = simd::run(Flat { pixels, shape, limit, factor: factor as f32 });
+    Ok(Offer { noise: noise * factor, good })
 }
 
 /// Four times g^2.
@@ -90,7 +45,7 @@ fn steepness(left: f32, right: f32, below: f32, above: f32) -> f32 {
 }
 
 /// The steepness of some pixels, spread over the image.
-fn sample(source: Source<'_>, shape: [usize; 2]) -> Vec<f32> {
+fn sample(pixels: &[f32], shape: [usize; 2]) -> Vec<f32> {
     let [ny, nx] = shape;
     let inner = Region { y: 1..ny.saturating_sub(1), x: 1..nx.saturating_sub(1) };
     // An odd step in x, and rows that do not begin alike: no pattern of the detector is met again and again.
@@ -99,9 +54,8 @@ fn sample(source: Source<'_>, shape: [usize; 2]) -> Vec<f32> {
     for (row, y) in inner.y.step_by(step).enumerate() {
         for x in (inner.x.start + row % step..inner.x.end).step_by(step) {
             let p = y * nx + x;
-            let [left, right, below, above] = [p - 1, p + 1, p - nx, p + nx].map(|p| source.at(p));
-            let value = steepness(left, right, below, above);
-            if !(value + source.at(p)).is_nan() {
+            let value = steepness(pixels[p - 1], pixels[p + 1], pixels[p - nx], pixels[p + nx]);
+            if (value + pixels[p]).is_finite() {
                 found.push(value);
             }
         }
@@ -125,41 +79,46 @@ fn limit(mut slopes: Vec<f32>) -> (f32, f64) {
     (noise_limit.max(ranked(1.0 - MOST)), variance.sqrt())
 }
 
-/// The source, NaN where it is steeper than `limit`; the frame of the image has no gradient and stays. Returns how
-/// many pixels are good.
+/// An image to scale, NaN where it is infinite or steeper than `limit`; its frame has no gradient and stays. Returns
+/// how many pixels are good.
 struct Flat<'a> {
-    source: Source<'a>,
+    pixels: &'a mut [f32],
     shape: [usize; 2],
     limit: f32,
-    out: &'a mut [f32],
+    factor: f32,
 }
 
 impl simd::Loop for Flat<'_> {
     type Output = usize;
     #[inline(always)]
     fn run(self) -> usize {
-        let [ny, nx] = self.shape;
-        // The row worked on and those around it, for in `out` what is steep is gone.
+        let Self { pixels, shape: [ny, nx], limit, factor } = self;
+        // The row worked on and those around it as they were.
         let [mut below, mut here, mut above] = [0; 3].map(|_: i32| vec![f32::NAN; nx]);
         let mut count = 0;
         for y in 0..=ny {
             std::mem::swap(&mut below, &mut here);
             std::mem::swap(&mut here, &mut above);
-            if y < ny {
-                count += self.source.copy(y * nx, &mut above);
-            } else {
-                above.fill(f32::NAN);
+            match pixels.get(y * nx..(y + 1) * nx) {
+                Some(row) => above.copy_from_slice(row),
+                None => above.fill(f32::NAN),
             }
             let Some(y) = y.checked_sub(1) else { continue };
-            let out = &mut self.out[y * nx..(y + 1) * nx];
-            out.copy_from_slice(&here);
+            let out = &mut pixels[y * nx..(y + 1) * nx];
+            let mut good = 0;
+            for (out, &value) in out.iter_mut().zip(&here) {
+                // Infinity times zero is no number.
+                *out = value * factor + value * 0.0;
+                good += u32::from(!out.is_nan());
+            }
+            count += good as usize;
             let Some(n) = nx.checked_sub(2) else { continue };
             let (left, right) = (&here[..n], &here[2..]);
             let (below, above) = (&below[1..=n], &above[1..=n]);
             let out = &mut out[1..=n];
             for x in 0..n {
                 // Beside a bad pixel, or none, there is no gradient to judge by.
-                let steep = steepness(left[x], right[x], below[x], above[x]) > self.limit;
+                let steep = steepness(left[x], right[x], below[x], above[x]) > limit;
                 out[x] = if steep { f32::NAN } else { out[x] };
             }
         }
@@ -184,12 +143,13 @@ mod tests {
     #[test]
     fn noise_is_measured_and_a_hundredth_of_it_left_out() {
         let noise = normal(300 * 200);
-        let found = brightness(&noise, None, [200, 300], 0.5).unwrap();
+        let mut pixels = noise.clone();
+        let found = brightness(&mut pixels, [200, 300], 0.5).unwrap();
         assert!((found.noise - 0.5).abs() < 0.01, "{}", found.noise);
-        let lost = found.pixels.iter().filter(|v| v.is_nan()).count() as f64 / 6e4;
+        let lost = pixels.iter().filter(|v| v.is_nan()).count() as f64 / 6e4;
         assert!((lost - LOST).abs() < 0.003, "{lost}");
         // The pixels kept are as they were.
-        assert!(found.pixels.iter().zip(&noise).all(|(&a, &b)| a.is_nan() || a == 0.5 * b));
+        assert!(pixels.iter().zip(&noise).all(|(&a, &b)| a.is_nan() || a == 0.5 * b));
     }
 
     #[test]
@@ -202,36 +162,28 @@ mod tests {
             }
         }
         image[5 * nx + 7] = f32::INFINITY;
-        let mut good = vec![true; ny * nx];
-        good[30 * nx + 3] = false;
-        let found = brightness(&image, Some(&good), [ny, nx], 1.0).unwrap();
+        image[30 * nx + 3] = f32::NAN;
+        let found = brightness(&mut image, [ny, nx], 1.0).unwrap();
         assert_eq!(found.good, ny * nx - 2);
-        let gone = |y: usize, x: usize| found.pixels[y * nx + x].is_nan();
+        let gone = |y: usize, x: usize| image[y * nx + x].is_nan();
         assert!(gone(5, 7) && gone(30, 3));
         // Both sides of the edge, not the flat top.
-        assert!(
-            gone(20, 26)
-                && gone(20, 27)
-                && gone(16, 30)
-                && gone(17, 30)
-                && !found.pixels[20 * nx + 30].is_nan()
-        );
+        assert!(gone(20, 26) && gone(20, 27) && gone(16, 30) && gone(17, 30) && !gone(20, 30));
     }
 
     #[test]
     fn an_image_of_slopes_is_not_left_without_pixels() {
-        let image: Vec<f32> = (0..100 * 100).map(|p| ((p * p) % 9973) as f32).collect();
-        let found = brightness(&image, None, [100, 100], 1.0).unwrap();
-        let kept = found.pixels.iter().filter(|v| !v.is_nan()).count();
+        let mut image: Vec<f32> = (0..100 * 100).map(|p| ((p * p) % 9973) as f32).collect();
+        brightness(&mut image, [100, 100], 1.0).unwrap();
+        let kept = image.iter().filter(|v| !v.is_nan()).count();
         assert!(kept as f64 > (1.0 - MOST - 0.05) * 1e4, "{kept}");
     }
 
     #[test]
     fn nothing_is_no_error_but_a_wrong_shape_is() {
-        let found = brightness(&[f32::NAN; 12], None, [3, 4], 1.0).unwrap();
+        let found = brightness(&mut [f32::NAN; 12], [3, 4], 1.0).unwrap();
         assert!(found.noise.is_nan() && found.good == 0);
-        assert!(brightness(&[1.0; 6], None, [3, 2], 1.0).is_ok());
-        assert!(brightness(&[1.0; 6], None, [2, 2], 1.0).is_err());
-        assert!(brightness(&[1.0; 6], Some(&[true; 5]), [3, 2], 1.0).is_err());
+        assert!(brightness(&mut [1.0; 6], [3, 2], 1.0).is_ok());
+        assert!(brightness(&mut [1.0; 6], [2, 2], 1.0).is_err());
     }
 }

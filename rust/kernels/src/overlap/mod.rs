@@ -4,7 +4,7 @@
 //! is done on these vectors: no projection, so poles and the wrap of the right ascension are places like any other.
 //!
 //! [`vector`] the arithmetic, [`polygon`] convex parts and areas, [`clip`] intersections that no degenerate case
-//! upsets, [`candidates`] pairs worth a look without looking at all, [`fill`] pixels inside a polygon.
+//! upsets, [`candidates`] pairs worth a look without looking at all, [`fill`] pixels inside a polygon, [`levels`] their sky.
 //!
 //! What images differ by where they overlap: [`brightness`] which pixels are fit, [`grid`] where on the sky they are,
 //! [`difference`] the differences.
@@ -15,6 +15,7 @@ mod clip;
 pub mod difference;
 pub mod fill;
 pub mod grid;
+pub mod levels;
 mod polygon;
 mod vector;
 
