@@ -80,7 +80,7 @@ class Robust:
     surfaces : Surfaces or None
         Planes, if these were asked for.
     noise_ratio : float
-        Scatter of neighbouring cells in units of what the noise of pixels makes expect.
+        Scatter of neighbouring cells in units of what the noise of pixels makes expect, 1 at least.
     floor : float
         Standard deviation of differences beyond their noise, surface brightness: what loops of pairs miss.
     """
@@ -288,7 +288,7 @@ def _directions(chip: View, place: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _noise_ratio(cells: Cells) -> float:
-    """Scatter of the differences of three cells in a row about a line, in units of their noise."""
+    """Scatter of the differences of three cells in a row about a line, in units of their noise; 1 at least."""
     step = np.hypot(*np.diff(cells.place_i, axis=0).T) < _NEAR
     row = (cells.pair[2:] == cells.pair[:-2]) & step[1:] & step[:-1]
     mean, variance = cells.mean, cells.variance
@@ -299,7 +299,7 @@ def _noise_ratio(cells: Cells) -> float:
         return 1.0
     pull = pull[np.abs(pull) < _LIMIT * 1.4826 * np.median(np.abs(pull))]
     # The standard deviation of a normal distribution cut at three of its own is 0.9866.
-    return float(np.sqrt(np.mean(pull**2)) / 0.9866)
+    return max(1.0, float(np.sqrt(np.mean(pull**2)) / 0.9866))
 
 
 def _fit(
@@ -357,10 +357,13 @@ def _floor(
     residual: NDArray[np.float64], variance: NDArray[np.float64], freedom: NDArray[np.float64]
 ) -> float:
     """Standard deviation that differences have beyond their noise, for residuals to be as large as they are."""
-    floor = 0.0
+    beyond = 0.0
     for _ in range(_ROUNDS):
         # Outliers count as if they were at the limit.
-        most = _LIMIT**2 * (variance + floor) * freedom
-        excess = np.minimum(residual**2, most) - variance * freedom
-        floor = max(0.0, float(np.sum(excess / variance) / max(np.sum(freedom / variance), 1e-300)))
-    return float(np.sqrt(floor))
+        square = np.minimum(residual**2, _LIMIT**2 * (variance + beyond) * freedom) / variance
+        excess = float(np.sum(square - freedom))
+        # Within three standard deviations of none, it is none.
+        if excess < 3 * np.sqrt(2 * np.sum(freedom**2)):
+            return float(np.sqrt(beyond)) if beyond else 0.0
+        beyond = excess / float(np.sum(freedom / variance))
+    return float(np.sqrt(beyond))
