@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 
 from upramp.exceptions import InputError
 from upramp.sky import match_sky, parse_bits, read_image, read_images, read_sky_file, static_masks
+from upramp.sky.coordinates import _plain
 
 SHAPE = (20, 30)
 
@@ -201,6 +203,39 @@ def pointing(x: float) -> dict[str, Any]:
         "CUNIT1": "deg",
         "CUNIT2": "deg",
     }
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("distorted", ["", "AB", "ABP"])
+def test_quick_coordinates_are_those_of_astropy(turned: bool, distorted: str) -> None:
+    header = fits.Header(pointing(3.0) | {"LATPOLE": 2.0, "EQUINOX": 2000.0, "CD1_2": 1e-5, "CD2_1": -2e-5})
+    if turned:
+        header["CTYPE1"], header["CTYPE2"] = header["CTYPE2"], header["CTYPE1"]
+    names = {"": (), "AB": ("A", "B"), "ABP": ("A", "B", "AP", "BP")}[distorted]
+    for k, name in enumerate(names, 1):
+        header[f"{name}_ORDER"] = 3
+        header[f"{name}_DMAX"] = 1.0
+        header[f"{name}_2_0"] = k * 1.5e-5
+        header[f"{name}_1_2"] = -k * 2.5e-7
+    if names:
+        for axis in (1, 2):
+            header[f"CTYPE{axis}"] += "-SIP"
+    header = fits.Header.fromstring(header.tostring())  # numbers as files have them
+    quick = _plain(header)
+    assert quick is not None
+    whole = WCS(header)
+    rng = np.random.default_rng(3)
+    places = rng.uniform(-5, 40, (2, 50))
+    np.testing.assert_array_equal(quick.all_pix2world(*places, 0), whole.all_pix2world(*places, 0))
+    sky = whole.all_pix2world(*places, 0)
+    np.testing.assert_array_equal(quick.all_world2pix(*sky, 0), whole.all_world2pix(*sky, 0))
+    if "AP" in names:
+        np.testing.assert_array_equal(quick.sip_foc2pix(*places, 0), whole.sip_foc2pix(*places, 0))
+
+
+def test_other_coordinates_are_left_to_astropy() -> None:
+    for change in ({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN"}, {"CUNIT1": "arcsec"}, {"A_ORDER": 2}):
+        assert _plain(fits.Header(pointing(0.0) | change)) is None
 
 
 def test_overlapping_skies_are_matched(tmp_path: Path) -> None:

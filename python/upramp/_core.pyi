@@ -253,7 +253,8 @@ def masked_pixels(
     good: NDArray[np.bool_] | None,
     bad: int,
     swapped: tuple[bool, bool],
-) -> NDArray[np.float32]: ...
+    into: NDArray[np.float32],
+) -> None: ...
 def image_statistic(
     image: NDArray[np.float32],
     good: NDArray[np.bool_] | None,

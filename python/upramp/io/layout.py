@@ -13,6 +13,7 @@ import math
 import mmap
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +88,8 @@ class FitsReader:
     ----------
     path : path-like
         File to read.
+    extensions : list of Extension, optional
+        Those of an earlier reader of the file, whose headers need not be read again.
 
     Raises
     ------
@@ -94,7 +97,7 @@ class FitsReader:
         No such file, not FITS, or shorter than its headers say; names the file and the extension.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], extensions: Sequence[Extension] | None = None) -> None:
         self.path = Path(path)
         self._compressed: fits.HDUList | None = None
         self._map: mmap.mmap | None = None
@@ -104,7 +107,8 @@ class FitsReader:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"{self.path}: cannot be read ({reason})") from error
         try:
-            self.extensions = self._scan()
+            known = extensions is not None and all(unit.offset >= 0 for unit in extensions)
+            self.extensions = self._trust(extensions or ()) if known else self._scan()
         except BaseException:
             self.close()
             raise
@@ -131,6 +135,14 @@ class FitsReader:
             with stream, gzip.open(stream) as packed:
                 return io.BytesIO(packed.read())
         return stream
+
+    def _trust(self, extensions: Sequence[Extension]) -> list[Extension]:
+        """Extensions known before, if the file is still long enough to hold them."""
+        size = self._stream.seek(0, os.SEEK_END)
+        for unit in extensions:
+            if unit.offset + unit.nbytes > size:
+                raise InputError(f"{self.path}[{unit.label}]: truncated since its header was read")
+        return list(extensions)
 
     def _scan(self) -> list[Extension]:
         stream = self._stream

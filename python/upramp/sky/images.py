@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 
 from upramp import _core
 from upramp._arrays import as_array
 from upramp.exceptions import InputError
 from upramp.io import Extension, FitsReader, fits
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 __all__ = ["Chip", "SkyImage", "Units", "parse_bits", "read_image", "read_images"]
 
@@ -107,6 +107,7 @@ class SkyImage:
     bits: int | None
     masks: tuple[NDArray[np.bool_] | None, ...] = ()
     _quality: dict[int, tuple[int, str]] = field(default_factory=dict, repr=False)
+    _extensions: tuple[Extension, ...] = field(default=(), repr=False)
 
     def read(self, number: int) -> NDArray[np.float32]:
         """All pixels of a chip.
@@ -123,7 +124,7 @@ class SkyImage:
         """
         chip = self.chips[number]
         pixels = np.empty(chip.shape, np.float32)
-        with FitsReader(self.path) as reader:
+        with FitsReader(self.path, self._extensions or None) as reader:
             reader.read_into(chip.index, pixels)
         return pixels
 
@@ -144,7 +145,7 @@ class SkyImage:
         """
         chip = self.chips[number]
         masks = [mask for mask in (self.masks[number] if self.masks else None, static) if mask is not None]
-        with FitsReader(self.path) as reader:
+        with FitsReader(self.path, self._extensions or None) as reader:
             pixels = reader.plane(chip.index, np.float32)
             quality = None
             if self.bits is not None:
@@ -157,7 +158,9 @@ class SkyImage:
         bad = ~(self.bits or 0) & 0xFFFF
         swapped = not pixels.dtype.isnative, quality is not None and not quality.dtype.isnative
         flags = None if quality is None else quality.view(np.uint16)
-        return _core.masked_pixels(pixels.view(np.uint32), flags, good, bad, swapped)
+        found = np.empty(chip.shape, np.float32)
+        _core.masked_pixels(pixels.view(np.uint32), flags, good, bad, swapped, found)
+        return found
 
     def wcs(self, number: int) -> WCS:
         """World coordinates of a chip, with the distortion tables that the file holds.
@@ -177,22 +180,10 @@ class SkyImage:
         InputError
             The header has no celestial WCS, or a damaged one.
         """
-        header = self.chips[number].header
-        label = f"{self.path}[SCI,{self.chips[number].extver}]"
-        tables = any(key.startswith(("CPDIS", "D2IMDIS")) for key in header)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", AstropyWarning)  # what astropy mends in old headers
-                if tables:
-                    with fits.open(self.path) as extensions:
-                        found = WCS(header, extensions)
-                else:
-                    found = WCS(header)
-        except Exception as error:  # wcslib's errors have no common class
-            raise InputError(f"{label}: its WCS cannot be used ({str(error).strip()})") from error
-        if found.naxis != 2 or not found.has_celestial:
-            raise InputError(f"{label}: no celestial WCS, needed to know where images overlap")
-        return found
+        from upramp.sky.coordinates import read_wcs
+
+        chip = self.chips[number]
+        return read_wcs(chip.header, self.path, f"{self.path}[SCI,{chip.extver}]")
 
 
 def parse_bits(bits: int | str | None) -> int | None:
@@ -313,6 +304,7 @@ def read_image(
         bits=accepted,
         masks=_masks(path, mask, chips),
         _quality={} if accepted is None else _quality(path, extensions, chips),
+        _extensions=tuple(extensions),
     )
 
 

@@ -17,7 +17,8 @@ pub struct Stored<'a, T> {
 /// use upramp_kernels::masked::{Stored, masked};
 /// let pixels = [1.0f32, 2.0, 3.0].map(|pixel| pixel.to_bits().swap_bytes());
 /// let quality = Stored { words: &[0u16, 4, 16], swapped: false };
-/// let found = masked(Stored { words: &pixels, swapped: true }, Some(quality), 4, None).unwrap();
+/// let mut found = [0.0; 3];
+/// masked(Stored { words: &pixels, swapped: true }, Some(quality), 4, None, &mut found).unwrap();
 /// assert!(found[0] == 1.0 && found[1].is_nan() && found[2] == 3.0);
 /// ```
 pub fn masked(
@@ -25,26 +26,28 @@ pub fn masked(
     quality: Option<Stored<'_, u16>>,
     bad: u16,
     good: Option<&[bool]>,
-) -> Result<Vec<f32>> {
+    into: &mut [f32],
+) -> Result<()> {
     let count = pixels.words.len();
-    for (name, len) in
-        [("quality", quality.map(|words| words.words.len())), ("good", good.map(<[bool]>::len))]
-    {
+    for (name, len) in [
+        ("quality", quality.map(|words| words.words.len())),
+        ("good", good.map(<[bool]>::len)),
+        ("into", Some(into.len())),
+    ] {
         if let Some(len) = len.filter(|&len| len != count) {
             return Err(Error::Shape { name, got: vec![len], expected: vec![count] });
         }
     }
-    let mut found = simd::zeros(count);
-    simd::run(Decode { pixels, into: &mut found });
+    simd::run(Decode { pixels, into });
     if let Some(quality) = quality {
         // The mask is turned rather than every word.
         let bad = if quality.swapped { bad.swap_bytes() } else { bad };
-        simd::run(Flag { quality: quality.words, bad, into: &mut found });
+        simd::run(Flag { quality: quality.words, bad, into });
     }
     if let Some(good) = good {
-        found.iter_mut().zip(good).filter(|(_, good)| !**good).for_each(|(pixel, _)| *pixel = f32::NAN);
+        into.iter_mut().zip(good).filter(|(_, good)| !**good).for_each(|(pixel, _)| *pixel = f32::NAN);
     }
-    Ok(found)
+    Ok(())
 }
 
 struct Decode<'a, 'b> {
@@ -96,13 +99,10 @@ mod tests {
             let pixels: Vec<u32> = values.iter().map(|value| turn(value.to_bits())).collect();
             let flags: Vec<u16> =
                 quality.iter().map(|&word| if swapped { word.swap_bytes() } else { word }).collect();
-            let found = masked(
-                Stored { words: &pixels, swapped },
-                Some(Stored { words: &flags, swapped }),
-                bad,
-                Some(&good),
-            )
-            .unwrap();
+            let quality_words = Stored { words: &flags[..], swapped };
+            let mut found = vec![0.0; 37];
+            masked(Stored { words: &pixels, swapped }, Some(quality_words), bad, Some(&good), &mut found)
+                .unwrap();
             for i in 0..37 {
                 let kept = quality[i] & bad == 0 && good[i];
                 assert_eq!(found[i].to_bits(), if kept { values[i] } else { f32::NAN }.to_bits());
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn sizes_must_fit() {
         let pixels = Stored { words: &[0u32; 4][..], swapped: false };
-        let error = masked(pixels, None, 0, Some(&[true; 3])).unwrap_err().to_string();
+        let error = masked(pixels, None, 0, Some(&[true; 3]), &mut [0.0; 4]).unwrap_err().to_string();
         assert!(error.starts_with("good"), "{error}");
     }
 }

@@ -28,6 +28,93 @@ fn run_avx2<L: Loop>(body: L) -> L::Output {
     body.run()
 }
 
+/// Copy to the start of `into`, in order, the values that lie in neither of two ranges, `low <= x < first` and
+/// `second < x <= high`; how many they are. NaN is among them.
+///
+/// What is behind them in `into`, which is as long as `values`, is of no meaning.
+///
+/// # Panics
+/// If `into` is shorter than `values`.
+pub fn set_aside(values: &[f32], [low, first, second, high]: [f32; 4], into: &mut [f32]) -> usize {
+    let into = &mut into[..values.len()];
+    let (done, kept) = set_aside_whole(values, [low, first, second, high], into);
+    let mut count = kept;
+    for &value in &values[done..] {
+        // Written always, kept if the place moves on: no branch to mispredict.
+        into[count] = value;
+        let left = !((value >= low) & (value < first) | (value > second) & (value <= high));
+        count += usize::from(left);
+    }
+    count
+}
+
+/// As many as the processor can take in whole vectors: values taken, and kept.
+#[cfg(not(target_arch = "x86_64"))]
+fn set_aside_whole(_: &[f32], _: [f32; 4], _: &mut [f32]) -> (usize, usize) {
+    (0, 0)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn set_aside_whole(values: &[f32], limits: [f32; 4], into: &mut [f32]) -> (usize, usize) {
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("popcnt") {
+        // SAFETY: the processor was just found to have both.
+        return unsafe { set_aside_avx2(values, limits, into) };
+    }
+    (0, 0)
+}
+
+/// For every mask of eight lanes, the lanes it keeps, in order.
+#[cfg(target_arch = "x86_64")]
+static LANES_KEPT: [[i32; 8]; 256] = {
+    let mut table = [[0; 8]; 256];
+    let mut mask = 0;
+    while mask < 256 {
+        let (mut lane, mut kept) = (0, 0);
+        while lane < 8 {
+            if mask >> lane & 1 == 1 {
+                table[mask][kept] = lane;
+                kept += 1;
+            }
+            lane += 1;
+        }
+        mask += 1;
+    }
+    table
+};
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,popcnt")]
+fn set_aside_avx2(values: &[f32], limits: [f32; 4], into: &mut [f32]) -> (usize, usize) {
+    use std::arch::x86_64::{
+        _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm256_and_ps, _mm256_cmp_ps, _mm256_loadu_ps,
+        _mm256_loadu_si256, _mm256_movemask_ps, _mm256_or_ps, _mm256_permutevar8x32_ps, _mm256_set1_ps,
+        _mm256_storeu_ps,
+    };
+    let [low, first, second, high] = limits.map(|limit| _mm256_set1_ps(limit));
+    let mut count = 0;
+    let (whole, _) = values.as_chunks::<8>();
+    for eight in whole {
+        // SAFETY: eight values are there to be loaded.
+        let value = unsafe { _mm256_loadu_ps(eight.as_ptr()) };
+        let below =
+            _mm256_and_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(value, low), _mm256_cmp_ps::<_CMP_LT_OQ>(value, first));
+        let above = _mm256_and_ps(
+            _mm256_cmp_ps::<_CMP_GT_OQ>(value, second),
+            _mm256_cmp_ps::<_CMP_LE_OQ>(value, high),
+        );
+        let kept = !_mm256_movemask_ps(_mm256_or_ps(below, above)) & 0xff;
+        let room = &mut into[count..count + 8];
+        // SAFETY: an entry of the table has eight lanes, the room eight values. As many values were taken as could be
+        // kept, so the room ends where the values taken do.
+        unsafe {
+            let lanes = _mm256_loadu_si256(LANES_KEPT[kept as usize].as_ptr().cast());
+            _mm256_storeu_ps(room.as_mut_ptr(), _mm256_permutevar8x32_ps(value, lanes));
+        }
+        count += kept.count_ones() as usize;
+    }
+    (whole.len() * 8, count)
+}
+
 /// Ask for `data` to be brought nearer, for use soon.
 #[inline(always)]
 pub fn prefetch<T>(data: &T) {
@@ -67,5 +154,25 @@ fn advise_large_pages<T>(data: &[T]) {
         // SAFETY: the range lies inside one live allocation, and the advice does not change what it holds.
         // Where it is not taken (other page sizes, no such pages) nothing is lost: the result is of no use.
         let _ = unsafe { madvise(start.wrapping_byte_add(skip).cast_mut(), bytes - skip, MADV_HUGEPAGE) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_set_aside_in_order() {
+        let values: Vec<f32> =
+            (0..1003).map(|i| if i % 41 == 0 { f32::NAN } else { (i * 7919 % 101) as f32 }).collect();
+        for limits in [[10.0, 40.0, 45.0, 90.0], [0.0, 0.0, 0.0, 200.0], [5.0, 1.0, 300.0, 200.0]] {
+            let [low, first, second, high] = limits;
+            let inner = |x: f32| (x >= low && x < first) || (x > second && x <= high);
+            let expected: Vec<f32> = values.iter().copied().filter(|&x| !inner(x)).collect();
+            let mut into = vec![0.0; values.len()];
+            let count = set_aside(&values, limits, &mut into);
+            let same = into[..count].iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(count == expected.len() && same, "{limits:?}");
+        }
     }
 }

@@ -77,15 +77,15 @@ impl simd::Loop for Extremes<'_> {
 }
 
 /// Number, sum and extremes of the pixels between two limits.
-struct Inside<'a> {
-    pixels: &'a [f32],
-    low: f32,
-    high: f32,
+pub(super) struct Inside<'a> {
+    pub pixels: &'a [f32],
+    pub low: f32,
+    pub high: f32,
 }
 
-struct Sums {
-    count: usize,
-    sum: f64,
+pub(super) struct Sums {
+    pub count: usize,
+    pub sum: f64,
     min: f32,
     max: f32,
 }
@@ -133,11 +133,11 @@ impl simd::Loop for Inside<'_> {
 }
 
 /// Sum of the squared deviations from the mean of the pixels between two limits.
-struct Squares<'a> {
-    pixels: &'a [f32],
-    low: f32,
-    high: f32,
-    mean: f32,
+pub(super) struct Squares<'a> {
+    pub pixels: &'a [f32],
+    pub low: f32,
+    pub high: f32,
+    pub mean: f32,
 }
 
 impl simd::Loop for Squares<'_> {

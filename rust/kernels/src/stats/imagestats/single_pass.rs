@@ -29,10 +29,7 @@ pub(super) fn measure(pieces: &[&[f32]], measure: Measure, clipping: &Clipping) 
         return None;
     }
     let guess = Guess::new(&sample(pieces, count), clipping)?;
-    let mut pass = Pass::new(&guess);
-    for piece in pieces {
-        pass.take(piece);
-    }
+    let pass = Pass::new(&guess, pieces);
     let limits = pass.limits(clipping)?;
     let last = pass.round(limits);
     let value = match measure {
@@ -87,46 +84,62 @@ const RUN: usize = 1024;
 /// Sums kept side by side, as many on every processor.
 const LANES: usize = 16;
 
-/// The core, summed, and the pixels set aside.
+/// The core, summed, and all other pixels.
 struct Pass {
-    guess: Guess,
+    core: [f32; 2],
     /// Sums are of differences from this.
     pivot: f64,
     count: usize,
-    below_middle: usize,
     sum: f64,
     squares: f64,
-    aside: Vec<f32>,
+    outside: Vec<f32>,
+    /// Where the median should lie: the first value, and the pixels of the core from there to the second.
+    first: f32,
+    below_middle: usize,
+    middle: Vec<f32>,
 }
 
 impl Pass {
-    fn new(guess: &Guess) -> Self {
-        let pivot = f64::from(guess.middle[0]);
-        Self { guess: *guess, pivot, count: 0, below_middle: 0, sum: 0.0, squares: 0.0, aside: Vec::new() }
-    }
-
-    fn take(&mut self, pixels: &[f32]) {
-        for run in pixels.chunks(RUN) {
-            let sums = simd::run(Core { pixels: run, guess: self.guess, pivot: self.pivot });
-            self.count += sums.count;
-            self.below_middle += sums.below_middle;
-            self.sum += sums.sum;
-            self.squares += sums.squares;
-            self.aside.extend_from_slice(&sums.aside[..sums.set_aside]);
+    fn new(guess: &Guess, pieces: &[&[f32]]) -> Self {
+        let &Guess { core, middle: [first, second] } = guess;
+        let limits = [core[0], first, second, core[1]];
+        let pivot = f64::from(first);
+        let (outside, middle) = (Vec::new(), Vec::new());
+        let mut pass =
+            Self { core, pivot, count: 0, sum: 0.0, squares: 0.0, outside, first, below_middle: 0, middle };
+        // Only as much of it is touched as is set aside.
+        let mut aside = vec![0.0; pieces.iter().map(|piece| piece.len()).sum()];
+        let mut set_aside = 0;
+        for run in pieces.iter().flat_map(|piece| piece.chunks(RUN)) {
+            let sums = simd::run(Core { pixels: run, guess: *guess, pivot });
+            pass.count += sums.count;
+            pass.below_middle += sums.below_middle;
+            pass.sum += sums.sum;
+            pass.squares += sums.squares;
+            set_aside += simd::set_aside(run, limits, &mut aside[set_aside..]);
         }
+        pass.sort_out(&aside[..set_aside]);
+        pass
     }
 
-    /// Pixels set aside that are not in the core.
-    fn outside(&self) -> impl Iterator<Item = f32> {
-        let [low, high] = self.guess.core;
-        self.aside
-            .iter()
-            .copied()
-            .filter(move |&pixel| pixel.is_finite() & !((pixel >= low) & (pixel <= high)))
+    /// Pixels set aside, to where they belong.
+    fn sort_out(&mut self, aside: &[f32]) {
+        let [low, high] = self.core;
+        (self.middle, self.outside) = (vec![0.0; aside.len()], vec![0.0; aside.len()]);
+        let (mut inside, mut out) = (0, 0);
+        for &pixel in aside {
+            // Written always, kept if the place moves on: no branch to mispredict.
+            (self.middle[inside], self.outside[out]) = (pixel, pixel);
+            let within = (pixel >= low) & (pixel <= high);
+            inside += usize::from(within);
+            out += usize::from(!within & pixel.is_finite());
+        }
+        self.middle.truncate(inside);
+        self.outside.truncate(out);
     }
 
     /// Limits of the last round.
-    fn limits(&mut self, clipping: &Clipping) -> Option<[f32; 2]> {
+    fn limits(&self, clipping: &Clipping) -> Option<[f32; 2]> {
         let outer =
             [clipping.lower.unwrap_or(f64::from(f32::MIN)), clipping.upper.unwrap_or(f64::from(f32::MAX))];
         let mut limits = outer.map(|limit| limit as f32);
@@ -141,22 +154,18 @@ impl Pass {
 
     /// Whether all of the core lies between the limits.
     fn is_whole(&self, limits: [f32; 2]) -> bool {
-        limits[0] <= self.guess.core[0] && self.guess.core[1] <= limits[1]
+        limits[0] <= self.core[0] && self.core[1] <= limits[1]
     }
 
     fn round(&self, [low, high]: [f32; 2]) -> rounds::Round {
-        let (mut count, mut sum) = (self.count, self.sum);
-        for pixel in self.outside().filter(|&pixel| (pixel >= low) & (pixel <= high)) {
-            count += 1;
-            sum += f64::from(pixel) - self.pivot;
-        }
+        let pixels = &self.outside;
+        let outer = simd::run(rounds::Inside { pixels, low, high });
+        let count = self.count + outer.count;
+        let sum = self.sum + (outer.sum - outer.count as f64 * self.pivot);
         let mean = (self.pivot + sum / count as f64) as f32;
         let off = f64::from(mean) - self.pivot;
-        let mut squares = self.squares - off * (2.0 * self.sum - off * self.count as f64);
-        for pixel in self.outside().filter(|&pixel| (pixel >= low) & (pixel <= high)) {
-            let off = pixel - mean;
-            squares += f64::from(off * off);
-        }
+        let squares = self.squares - off * (2.0 * self.sum - off * self.count as f64)
+            + simd::run(rounds::Squares { pixels, low, high, mean });
         rounds::Round {
             count,
             mean,
@@ -168,16 +177,13 @@ impl Pass {
 
     /// Median of the `count` pixels between the limits.
     fn median(&self, [low, _]: [f32; 2], count: usize) -> Option<f64> {
-        let [first, second] = self.guess.middle;
-        let mut near: Vec<f32> =
-            self.aside.iter().copied().filter(|&pixel| (pixel >= first) & (pixel <= second)).collect();
-        let under = self.outside().filter(|&pixel| (pixel >= low) & (pixel < first)).count();
+        let under = self.outside.iter().filter(|&&pixel| (pixel >= low) & (pixel < self.first)).count();
         let below = self.below_middle + under;
         let (lower, upper) = ((count - 1) / 2, count / 2);
-        if lower < below || upper >= below + near.len() {
+        if lower < below || upper >= below + self.middle.len() {
             return None;
         }
-        // The ranks searched for, with as many on either side: a median again.
+        let mut near = self.middle.clone();
         let (_, &mut least, after) = near.select_nth_unstable_by(lower - below, f32::total_cmp);
         let most = if upper == lower { least } else { after.iter().copied().min_by(f32::total_cmp)? };
         Some(middle(&[least, most]))
@@ -196,8 +202,6 @@ struct Sums {
     below_middle: usize,
     sum: f64,
     squares: f64,
-    aside: [f32; RUN],
-    set_aside: usize,
 }
 
 impl simd::Loop for Core<'_> {
@@ -205,12 +209,13 @@ impl simd::Loop for Core<'_> {
 
     #[inline(always)]
     fn run(self) -> Sums {
-        let Self { pixels, guess: Guess { core: [low, high], middle: [first, second] }, pivot } = self;
+        let Self { pixels, guess: Guess { core: [low, high], middle: [first, _] }, pivot } = self;
         let (mut sum, mut squares) = ([0.0f64; LANES], [0.0f64; LANES]);
         let (mut count, mut below) = ([0u32; LANES], [0u32; LANES]);
         let mut add = |l: usize, pixel: f32| {
             let inside = (pixel >= low) & (pixel <= high);
-            let off = if inside { f64::from(pixel) - pivot } else { 0.0 };
+            // The pivot is one of the pixels: what lies outside adds nothing.
+            let off = f64::from(if inside { pixel } else { first }) - pivot;
             sum[l] += off;
             squares[l] += off * off;
             count[l] += u32::from(inside);
@@ -225,21 +230,11 @@ impl simd::Loop for Core<'_> {
         for (l, &pixel) in rest.iter().enumerate() {
             add(l, pixel);
         }
-        let mut aside = [0.0; RUN];
-        let mut set_aside = 0;
-        for &pixel in pixels {
-            // Written always, kept if the place moves on: no branch to mispredict.
-            aside[set_aside] = pixel;
-            let left = !((pixel >= low) & (pixel < first) | (pixel > second) & (pixel <= high));
-            set_aside += usize::from(left);
-        }
         Sums {
             count: count.iter().sum::<u32>() as usize,
             below_middle: below.iter().sum::<u32>() as usize,
             sum: sum.iter().sum(),
             squares: squares.iter().sum(),
-            aside,
-            set_aside,
         }
     }
 }
