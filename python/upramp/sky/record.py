@@ -24,12 +24,17 @@ SUBTRACTED = "SKYSUBD"
 """Card that says whether MDRIZSKY has been subtracted from the pixels."""
 
 
+_MATCHED = ("SKYMERR", "SKYMGRP", "SKYMREF", "SKYMVER")
+"""Cards of exposures that were matched."""
+
+
 def write_headers(result: SkyResult) -> list[Path]:
     """Write MDRIZSKY, and how it was computed, into the headers of the files measured.
 
-    Every SCI header gets MDRIZSKY (data units of the file) and SKYMETH, SKYSTAT and SKYSUBD (False); the
-    primary header a line of HISTORY. Pixels stay as they are, byte by byte. Each file is replaced in one step
-    by its finished copy.
+    Every SCI header gets MDRIZSKY (data units of the file) and SKYMETH, SKYSTAT and SKYSUBD (False); where
+    exposures were matched SKYMERR (uncertainty), SKYMGRP (group of overlapping exposures), SKYMREF (exposure at
+    zero) and SKYMVER (engine and version) besides; the primary header a line of HISTORY. Pixels stay as they are,
+    byte by byte. Each file is replaced in one step by its finished copy.
 
     Parameters
     ----------
@@ -51,8 +56,8 @@ def write_headers(result: SkyResult) -> list[Path]:
     for image in result.images:
         _check(image, subtracted=False)
         check_output(image.path, overwrite=True)
-    for image, values in zip(result.images, result.values, strict=True):
-        _rewrite(image, image.path, values, result, subtract=False, overwrite=True)
+    for number, values in enumerate(result.values):
+        _rewrite(number, result.images[number].path, values, result, subtract=False, overwrite=True)
     return [image.path for image in result.images]
 
 
@@ -61,7 +66,8 @@ def subtract_sky(
 ) -> list[Path]:
     """Write copies of the files measured with their sky subtracted.
 
-    MDRIZSKY becomes the total subtracted (that of an earlier run included) and SKYSUBD True. All other
+    MDRIZSKY becomes the total subtracted (that of an earlier run included) and SKYSUBD True. Surfaces, where they
+    were asked for, are subtracted too, MDRIZSKY being the mean level. All other
     extensions are copied byte by byte.
 
     Parameters
@@ -96,8 +102,8 @@ def subtract_sky(
             raise ValueError(f"{target} is an input, expected another directory for the subtracted copies")
         _check(image, subtracted=True)
         check_output(target, overwrite=overwrite)
-    for image, target, values in zip(result.images, targets, result.values, strict=True):
-        _rewrite(image, target, values, result, subtract=True, overwrite=overwrite)
+    for number, (target, values) in enumerate(zip(targets, result.values, strict=True)):
+        _rewrite(number, target, values, result, subtract=True, overwrite=overwrite)
     return targets
 
 
@@ -111,7 +117,7 @@ def _check(image: SkyImage, *, subtracted: bool) -> None:
 
 
 def _rewrite(
-    image: SkyImage,
+    number: int,
     target: Path,
     values: Sequence[float],
     result: SkyResult,
@@ -119,7 +125,9 @@ def _rewrite(
     subtract: bool,
     overwrite: bool,
 ) -> None:
+    image = result.images[number]
     chips = {chip.index: chip for chip in image.chips}
+    places = {chip.index: (number, c) for c, chip in enumerate(image.chips)}
     sky = {chip.index: value for chip, value in zip(image.chips, values, strict=True)}
     with (
         FitsReader(image.path) as reader,
@@ -136,7 +144,8 @@ def _rewrite(
             raise InputError(f"{image.path}: has changed since its sky was measured")
         with _into(temporary, gzipped=image.path.suffix == ".gz") as sink:
             for index, unit in enumerate(units):
-                _write_unit(source, sink, unit, index, sky.get(index), result, subtract=subtract)
+                place = places.get(index)
+                _write_unit(source, sink, unit, index, sky.get(index), place, result, subtract=subtract)
         shutil.copymode(image.path, temporary)
 
 
@@ -146,6 +155,7 @@ def _write_unit(
     unit: Extension,
     index: int,
     value: float | None,
+    place: tuple[int, int] | None,
     result: SkyResult,
     *,
     subtract: bool,
@@ -153,11 +163,11 @@ def _write_unit(
     header = unit.header.copy()
     if index == 0:
         header["HISTORY"] = f"MDRIZSKY by upramp {__version__}: {result.description}"
-    if value is not None:
+    if value is not None and place is not None:
         total = value
         if subtract and header.get(SUBTRACTED, False):
             total += float(header.get("MDRIZSKY", 0.0))
-        _record(header, total, result, subtract=subtract)
+        _record(header, total, place, result, subtract=subtract)
     if index == 0 or value is not None:
         # A sum of the unit as it was.
         header.remove("CHECKSUM", ignore_missing=True)
@@ -168,7 +178,9 @@ def _write_unit(
     if value is not None and subtract:
         # Numbers as they are stored: everything but the sky keeps its bits.
         data = np.frombuffer(source.read(unit.nbytes), unit.dtype)
-        sink.write((data - unit.dtype.type(value)).astype(unit.dtype).tobytes())
+        surface = None if place is None else result.surface(*place)
+        sky = unit.dtype.type(value) if surface is None else (value + surface.ravel()).astype(unit.dtype)
+        sink.write((data - sky).astype(unit.dtype).tobytes())
         sink.write(bytes(-unit.nbytes % BLOCK))
         return
     left = -(-unit.nbytes // BLOCK) * BLOCK
@@ -179,13 +191,31 @@ def _write_unit(
     sink.write(bytes(left))
 
 
-def _record(header: fits.Header, value: float, result: SkyResult, *, subtract: bool) -> None:
+def _record(
+    header: fits.Header, value: float, place: tuple[int, int], result: SkyResult, *, subtract: bool
+) -> None:
     told = "total sky subtracted from the data" if subtract else "sky computed by upramp, data units"
     statistic = "given" if result.statistic is None else result.statistic.statistic
     header["MDRIZSKY"] = value, told
     header["SKYMETH"] = result.method, "method of MDRIZSKY"
     header["SKYSTAT"] = statistic, "statistic of MDRIZSKY"
     header[SUBTRACTED] = subtract, "MDRIZSKY is subtracted from the data"
+    for key in _MATCHED:
+        # What an earlier run said of its own values.
+        header.remove(key, ignore_missing=True)
+    matched, sigma = result.matched, result.sigma
+    if matched is None or sigma is None or "match" not in result.method:
+        return
+    number, chip = place
+    if np.isfinite(sigma[number][chip]):
+        header["SKYMERR"] = sigma[number][chip], "uncertainty of MDRIZSKY, relative to its group"
+    group = next(k for k, members in enumerate(matched.groups, 1) if number in members)
+    header["SKYMGRP"] = group, f"group of overlapping exposures, of {len(matched.groups)}"
+    lowest = [
+        image.rootname for image, d in zip(result.images, matched.solution.offsets, strict=True) if d == 0
+    ]
+    header["SKYMREF"] = (lowest or ["mean"])[0][:60], "exposure (or mean) that has zero sky by match"
+    header["SKYMVER"] = f"{matched.engine} {__version__}", "engine of match, version of upramp"
 
 
 def _plain(path: Path) -> IO[bytes] | gzip.GzipFile:

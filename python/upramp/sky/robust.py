@@ -363,7 +363,7 @@ def _floor(
         square = np.minimum(residual**2, _LIMIT**2 * (variance + beyond) * freedom) / variance
         excess = float(np.sum(square - freedom))
         # Within three standard deviations of none, it is none.
-        if excess < 3 * np.sqrt(2 * np.sum(freedom**2)):
+        if excess <= 3 * np.sqrt(2 * np.sum(freedom**2)):
             return float(np.sqrt(beyond)) if beyond else 0.0
         beyond = excess / float(np.sum(freedom / variance))
     return float(np.sqrt(beyond))

@@ -32,7 +32,10 @@ pub fn brightness(pixels: &mut [f32], shape: [usize; 2], factor: f64) -> Result<
     if pixels.len() != ny * nx {
         return Err(Error::Shape { name: "pixels", got: vec![pixels.len()], expected: vec![ny, nx] });
     }
-    let (limit, noise) = limit(sample(pixels, shape));
+    let (slopes, level) = sample(pixels, shape);
+    let (limit, noise) = limit(slopes);
+    // Numbers of 32 bits are not free of noise, even where it cannot be seen.
+    let noise = if noise.is_nan() { noise } else { noise.max(level * f64::from(f32::EPSILON)) };
     let good = simd::run(Flat { pixels, shape, limit, factor: factor as f32 });
     Ok(Offer { noise: noise * factor, good })
 }
@@ -44,23 +47,25 @@ fn steepness(left: f32, right: f32, below: f32, above: f32) -> f32 {
     dx * dx + dy * dy
 }
 
-/// The steepness of some pixels, spread over the image.
-fn sample(pixels: &[f32], shape: [usize; 2]) -> Vec<f32> {
+/// The steepness of some pixels, spread over the image, and their mean size (not 0).
+fn sample(pixels: &[f32], shape: [usize; 2]) -> (Vec<f32>, f64) {
     let [ny, nx] = shape;
     let inner = Region { y: 1..ny.saturating_sub(1), x: 1..nx.saturating_sub(1) };
     // An odd step in x, and rows that do not begin alike: no pattern of the detector is met again and again.
     let step = ((inner.y.len() * inner.x.len()) as f64 / SAMPLE as f64).sqrt().ceil().max(1.0) as usize | 1;
-    let mut found = Vec::new();
+    let (mut found, mut level) = (Vec::new(), 1e-30);
     for (row, y) in inner.y.step_by(step).enumerate() {
         for x in (inner.x.start + row % step..inner.x.end).step_by(step) {
             let p = y * nx + x;
             let value = steepness(pixels[p - 1], pixels[p + 1], pixels[p - nx], pixels[p + nx]);
             if (value + pixels[p]).is_finite() {
                 found.push(value);
+                level += f64::from(pixels[p].abs());
             }
         }
     }
-    found
+    level /= found.len().max(1) as f64;
+    (found, level)
 }
 
 /// The steepness from which on pixels are left out, and the noise.
@@ -177,6 +182,13 @@ mod tests {
         brightness(&mut image, [100, 100], 1.0).unwrap();
         let kept = image.iter().filter(|v| !v.is_nan()).count();
         assert!(kept as f64 > (1.0 - MOST - 0.05) * 1e4, "{kept}");
+    }
+
+    #[test]
+    fn numbers_without_noise_have_that_of_their_rounding() {
+        let found = brightness(&mut [3.0; 100], [10, 10], 2.0).unwrap();
+        assert!((found.noise / (6.0 * f64::from(f32::EPSILON)) - 1.0).abs() < 1e-9);
+        assert!(brightness(&mut [0.0; 100], [10, 10], 1.0).unwrap().noise > 0.0);
     }
 
     #[test]
