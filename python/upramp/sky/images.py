@@ -276,7 +276,7 @@ def read_image(
     with FitsReader(path) as reader:
         extensions = reader.extensions
     primary = extensions[0].header
-    science = [n for n, unit in enumerate(extensions) if _name(unit) == "SCI" and len(unit.shape) == 2]
+    science = [n for n, unit in enumerate(extensions) if unit.name == "SCI" and len(unit.shape) == 2]
     if not science:
         raise InputError(f"{path}: no SCI extension with an image, expected an FLT, FLC or DRZ file")
     first = extensions[science[0]].header
@@ -349,10 +349,6 @@ def read_images(
     return images
 
 
-def _name(unit: Extension) -> str:
-    return str(unit.header.get("EXTNAME", "")).strip().upper()
-
-
 def _bunit(header: fits.Header, primary: fits.Header) -> str:
     return str(header.get("BUNIT", primary.get("BUNIT", ""))).strip()
 
@@ -415,7 +411,7 @@ def _quality(
     for chip in chips:
         for kind in ("DQ", "WHT"):
             for n, unit in enumerate(extensions):
-                same = int(unit.header.get("EXTVER", 1)) == chip.extver and _name(unit) == kind
+                same = unit.name == kind and unit.version == chip.extver
                 if same and unit.shape == chip.shape:
                     found.setdefault(chip.extver, (n, kind))
         if chip.extver not in found:

@@ -29,38 +29,38 @@ fn run_avx2<L: Loop>(body: L) -> L::Output {
 }
 
 /// Copy to the start of `into`, in order, the values that lie in neither of two ranges, `low <= x < first` and
-/// `second < x <= high`; how many they are. NaN is among them.
+/// `second < x <= high`: how many they are, and how many lie in the first range. NaN is set aside.
 ///
 /// What is behind them in `into`, which is as long as `values`, is of no meaning.
 ///
 /// # Panics
 /// If `into` is shorter than `values`.
-pub fn set_aside(values: &[f32], [low, first, second, high]: [f32; 4], into: &mut [f32]) -> usize {
+pub fn set_aside(values: &[f32], [low, first, second, high]: [f32; 4], into: &mut [f32]) -> (usize, usize) {
     let into = &mut into[..values.len()];
-    let (done, kept) = set_aside_whole(values, [low, first, second, high], into);
-    let mut count = kept;
+    let (done, mut count, mut under) = set_aside_whole(values, [low, first, second, high], into);
     for &value in &values[done..] {
         // Written always, kept if the place moves on: no branch to mispredict.
         into[count] = value;
-        let left = !((value >= low) & (value < first) | (value > second) & (value <= high));
-        count += usize::from(left);
+        let below = (value >= low) & (value < first);
+        count += usize::from(!(below | (value > second) & (value <= high)));
+        under += usize::from(below);
     }
-    count
+    (count, under)
 }
 
-/// As many as the processor can take in whole vectors: values taken, and kept.
+/// As many as the processor can take in whole vectors: values taken, set aside, and in the first range.
 #[cfg(not(target_arch = "x86_64"))]
-fn set_aside_whole(_: &[f32], _: [f32; 4], _: &mut [f32]) -> (usize, usize) {
-    (0, 0)
+fn set_aside_whole(_: &[f32], _: [f32; 4], _: &mut [f32]) -> (usize, usize, usize) {
+    (0, 0, 0)
 }
 
 #[cfg(target_arch = "x86_64")]
-fn set_aside_whole(values: &[f32], limits: [f32; 4], into: &mut [f32]) -> (usize, usize) {
+fn set_aside_whole(values: &[f32], limits: [f32; 4], into: &mut [f32]) -> (usize, usize, usize) {
     if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("popcnt") {
         // SAFETY: the processor was just found to have both.
         return unsafe { set_aside_avx2(values, limits, into) };
     }
-    (0, 0)
+    (0, 0, 0)
 }
 
 /// For every mask of eight lanes, the lanes it keeps, in order.
@@ -84,14 +84,14 @@ static LANES_KEPT: [[i32; 8]; 256] = {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,popcnt")]
-fn set_aside_avx2(values: &[f32], limits: [f32; 4], into: &mut [f32]) -> (usize, usize) {
+fn set_aside_avx2(values: &[f32], limits: [f32; 4], into: &mut [f32]) -> (usize, usize, usize) {
     use std::arch::x86_64::{
         _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm256_and_ps, _mm256_cmp_ps, _mm256_loadu_ps,
         _mm256_loadu_si256, _mm256_movemask_ps, _mm256_or_ps, _mm256_permutevar8x32_ps, _mm256_set1_ps,
         _mm256_storeu_ps,
     };
     let [low, first, second, high] = limits.map(|limit| _mm256_set1_ps(limit));
-    let mut count = 0;
+    let (mut count, mut under) = (0, 0);
     let (whole, _) = values.as_chunks::<8>();
     for eight in whole {
         // SAFETY: eight values are there to be loaded.
@@ -111,8 +111,9 @@ fn set_aside_avx2(values: &[f32], limits: [f32; 4], into: &mut [f32]) -> (usize,
             _mm256_storeu_ps(room.as_mut_ptr(), _mm256_permutevar8x32_ps(value, lanes));
         }
         count += kept.count_ones() as usize;
+        under += _mm256_movemask_ps(below).count_ones() as usize;
     }
-    (whole.len() * 8, count)
+    (whole.len() * 8, count, under)
 }
 
 /// Ask for `data` to be brought nearer, for use soon.
@@ -170,7 +171,8 @@ mod tests {
             let inner = |x: f32| (x >= low && x < first) || (x > second && x <= high);
             let expected: Vec<f32> = values.iter().copied().filter(|&x| !inner(x)).collect();
             let mut into = vec![0.0; values.len()];
-            let count = set_aside(&values, limits, &mut into);
+            let (count, under) = set_aside(&values, limits, &mut into);
+            assert_eq!(under, values.iter().filter(|&&x| x >= low && x < first).count());
             let same = into[..count].iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(count == expected.len() && same, "{limits:?}");
         }

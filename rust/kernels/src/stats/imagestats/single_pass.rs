@@ -87,13 +87,12 @@ const LANES: usize = 16;
 /// The core, summed, and all other pixels.
 struct Pass {
     core: [f32; 2],
-    /// Sums are of differences from this.
-    pivot: f64,
     count: usize,
+    /// Of differences from the first value of the middle, and of their squares.
     sum: f64,
     squares: f64,
+    /// Not finite ones included, which lie between no limits.
     outside: Vec<f32>,
-    /// Where the median should lie: the first value, and the pixels of the core from there to the second.
     first: f32,
     below_middle: usize,
     middle: Vec<f32>,
@@ -101,41 +100,27 @@ struct Pass {
 
 impl Pass {
     fn new(guess: &Guess, pieces: &[&[f32]]) -> Self {
-        let &Guess { core, middle: [first, second] } = guess;
-        let limits = [core[0], first, second, core[1]];
-        let pivot = f64::from(first);
-        let (outside, middle) = (Vec::new(), Vec::new());
-        let mut pass =
-            Self { core, pivot, count: 0, sum: 0.0, squares: 0.0, outside, first, below_middle: 0, middle };
-        // Only as much of it is touched as is set aside.
-        let mut aside = vec![0.0; pieces.iter().map(|piece| piece.len()).sum()];
-        let mut set_aside = 0;
+        let &Guess { core: [low, high], middle: [first, second] } = guess;
+        let (mut count, mut below_middle, mut sums) = (0, 0, [0.0; 2]);
+        let (mut aside, mut set_aside) = (Vec::new(), 0);
         for run in pieces.iter().flat_map(|piece| piece.chunks(RUN)) {
-            let sums = simd::run(Core { pixels: run, guess: *guess, pivot });
-            pass.count += sums.count;
-            pass.below_middle += sums.below_middle;
-            pass.sum += sums.sum;
-            pass.squares += sums.squares;
-            set_aside += simd::set_aside(run, limits, &mut aside[set_aside..]);
+            let [sum, squares] = simd::run(Core { pixels: run, core: [low, high], pivot: first });
+            sums = [sums[0] + sum, sums[1] + squares];
+            if aside.len() < set_aside + RUN {
+                aside.resize(2 * set_aside + RUN, 0.0);
+            }
+            let (left, below) = simd::set_aside(run, [low, first, second, high], &mut aside[set_aside..]);
+            count += run.len() - left;
+            below_middle += below;
+            set_aside += left;
         }
-        pass.sort_out(&aside[..set_aside]);
-        pass
-    }
-
-    /// Pixels set aside, to where they belong.
-    fn sort_out(&mut self, aside: &[f32]) {
-        let [low, high] = self.core;
-        (self.middle, self.outside) = (vec![0.0; aside.len()], vec![0.0; aside.len()]);
-        let (mut inside, mut out) = (0, 0);
-        for &pixel in aside {
-            // Written always, kept if the place moves on: no branch to mispredict.
-            (self.middle[inside], self.outside[out]) = (pixel, pixel);
-            let within = (pixel >= low) & (pixel <= high);
-            inside += usize::from(within);
-            out += usize::from(!within & pixel.is_finite());
-        }
-        self.middle.truncate(inside);
-        self.outside.truncate(out);
+        let aside = &aside[..set_aside];
+        let outside = all_but(aside, [low, high.next_up(), f32::INFINITY, f32::INFINITY]);
+        let mut middle = all_but(aside, [f32::NEG_INFINITY, first, second, f32::INFINITY]);
+        middle.retain(|pixel| !pixel.is_nan());
+        count += middle.len();
+        let [sum, squares] = sums;
+        Self { core: [low, high], count, sum, squares, outside, first, below_middle, middle }
     }
 
     /// Limits of the last round.
@@ -161,9 +146,10 @@ impl Pass {
         let pixels = &self.outside;
         let outer = simd::run(rounds::Inside { pixels, low, high });
         let count = self.count + outer.count;
-        let sum = self.sum + (outer.sum - outer.count as f64 * self.pivot);
-        let mean = (self.pivot + sum / count as f64) as f32;
-        let off = f64::from(mean) - self.pivot;
+        let pivot = f64::from(self.first);
+        let sum = self.sum + (outer.sum - outer.count as f64 * pivot);
+        let mean = (pivot + sum / count as f64) as f32;
+        let off = f64::from(mean) - pivot;
         let squares = self.squares - off * (2.0 * self.sum - off * self.count as f64)
             + simd::run(rounds::Squares { pixels, low, high, mean });
         rounds::Round {
@@ -190,36 +176,34 @@ impl Pass {
     }
 }
 
-/// Sums over the pixels of the core, and all others and those of the middle set aside.
-struct Core<'a> {
-    pixels: &'a [f32],
-    guess: Guess,
-    pivot: f64,
+/// Values that lie in neither of two ranges ([`simd::set_aside`]).
+fn all_but(values: &[f32], ranges: [f32; 4]) -> Vec<f32> {
+    let mut found = vec![0.0; values.len()];
+    let (count, _) = simd::set_aside(values, ranges, &mut found);
+    found.truncate(count);
+    found
 }
 
-struct Sums {
-    count: usize,
-    below_middle: usize,
-    sum: f64,
-    squares: f64,
+/// Sums of the differences of the core's pixels from the pivot, and of their squares.
+struct Core<'a> {
+    pixels: &'a [f32],
+    core: [f32; 2],
+    pivot: f32,
 }
 
 impl simd::Loop for Core<'_> {
-    type Output = Sums;
+    type Output = [f64; 2];
 
     #[inline(always)]
-    fn run(self) -> Sums {
-        let Self { pixels, guess: Guess { core: [low, high], middle: [first, _] }, pivot } = self;
+    fn run(self) -> [f64; 2] {
+        let Self { pixels, core: [low, high], pivot } = self;
         let (mut sum, mut squares) = ([0.0f64; LANES], [0.0f64; LANES]);
-        let (mut count, mut below) = ([0u32; LANES], [0u32; LANES]);
         let mut add = |l: usize, pixel: f32| {
+            // What lies outside adds nothing.
             let inside = (pixel >= low) & (pixel <= high);
-            // The pivot is one of the pixels: what lies outside adds nothing.
-            let off = f64::from(if inside { pixel } else { first }) - pivot;
+            let off = f64::from(if inside { pixel } else { pivot }) - f64::from(pivot);
             sum[l] += off;
             squares[l] += off * off;
-            count[l] += u32::from(inside);
-            below[l] += u32::from(inside & (pixel < first));
         };
         let (whole, rest) = pixels.as_chunks::<LANES>();
         for pixels in whole {
@@ -230,12 +214,7 @@ impl simd::Loop for Core<'_> {
         for (l, &pixel) in rest.iter().enumerate() {
             add(l, pixel);
         }
-        Sums {
-            count: count.iter().sum::<u32>() as usize,
-            below_middle: below.iter().sum::<u32>() as usize,
-            sum: sum.iter().sum(),
-            squares: squares.iter().sum(),
-        }
+        [sum.iter().sum(), squares.iter().sum()]
     }
 }
 
