@@ -17,6 +17,7 @@ __all__ = [
     "fit_crcorr",
     "fit_gls",
     "good_pixels",
+    "image_differences",
     "image_statistic",
     "interval_stats",
     "masked_pixels",
@@ -24,6 +25,7 @@ __all__ = [
     "polygon_areas",
     "read_stats",
     "reference_levels",
+    "sky_brightness",
     "swap_big_endian",
 ]
 
@@ -246,6 +248,15 @@ def fill_polygons(
     shapes: NDArray[np.int64],
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+def sky_brightness(pixels: NDArray[np.float32], factor: float) -> tuple[float, int]: ...
+def image_differences(
+    images: Sequence[NDArray[np.float32]],
+    nodes: Sequence[NDArray[np.float64]],
+    pairs: NDArray[np.int64],
+    stride: int,
+    clip: float,
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
 def overlap_levels(
     image: NDArray[np.float32],
     spans: NDArray[np.int64],

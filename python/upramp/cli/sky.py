@@ -49,8 +49,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         choices=ENGINES,
-        default="compat",
-        help="how overlaps are measured: compat as stsci.skypac and stcal do",
+        default=ENGINES[0],
+        help="how overlaps are measured: robust pixel by pixel (default), compat as stsci.skypac and stcal do",
+    )
+    parser.add_argument(
+        "--order",
+        type=int,
+        choices=(0, 1, 2),
+        default=0,
+        help="match levels (0, default), planes (1) or surfaces of second order (2), which --subtract takes off",
     )
     parser.add_argument(
         "--anchor",
@@ -184,6 +191,7 @@ def run(args: argparse.Namespace) -> int:
             images,
             args.method,
             engine=args.engine,
+            order=args.order,
             statistic=how,
             static=args.static,
             user=user,

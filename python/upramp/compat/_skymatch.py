@@ -183,7 +183,7 @@ def record(
         return index in sky or (index == 0 and own)
 
     if one.file is None:
-        rewrite(one.image, one.image.path, edit, sky if subtract else None, overwrite=True)
+        rewrite(one.image, one.image.path, edit, sky.__getitem__ if subtract else None, overwrite=True)
         return
     # The caller's open file is written when the caller closes it.
     for index in {0, *sky}:

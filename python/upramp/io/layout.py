@@ -14,7 +14,6 @@ import mmap
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -31,54 +30,118 @@ from upramp.io.table import read_columns
 __all__ = ["BLOCK", "Extension", "FitsReader"]
 
 BLOCK = 2880
+CARD = 80
+_END = f"{'END':<{CARD}}".encode("ascii")
 UNSIGNED = 32768
 """BZERO by which FITS, which has none, stores unsigned words."""
 _DTYPES = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
 
 
-@dataclass
 class Extension:
     """One header-data unit: its header and, where its pixels lie.
 
-    Attributes
+    Parameters
     ----------
-    header : astropy.io.fits.Header
-        All cards, verbatim.
+    header : astropy.io.fits.Header or str
+        All cards, verbatim; text is made a header when it is asked for, which most of a file's never are.
     offset : int
         First byte of the data in the (uncompressed) file.
+
+    Raises
+    ------
+    ValueError
+        A card that tells the size of the data is missing or damaged.
     """
 
-    header: fits.Header
-    offset: int
+    def __init__(self, header: fits.Header | str, offset: int) -> None:
+        self.offset = offset
+        if isinstance(header, str):
+            self._text = header
+            # Asked for while the file is scanned, so that what is damaged is told then.
+            _ = self.nbytes
+        else:
+            self._text = ""
+            self.header = header
+
+    @cached_property
+    def header(self) -> fits.Header:
+        """All cards, verbatim."""
+        return fits.Header.fromstring(self._text)
+
+    def card(self, key: str, default: Any = None) -> Any:
+        """Value of a card, without making a header of the text.
+
+        Parameters
+        ----------
+        key : str
+            Keyword.
+        default : object, optional
+            What stands for a card that is missing.
+        """
+        if "header" in self.__dict__:
+            return self.header.get(key, default)
+        text = self._find(key)
+        return default if text is None else fits.Card.fromstring(text).value
+
+    def _find(self, key: str) -> str | None:
+        """Text of a card."""
+        start, name = 0, f"{key:<8}="
+        while (found := self._text.find(name, start)) >= 0:
+            if found % CARD == 0:
+                return self._text[found : found + CARD]
+            start = found + 1
+        return None
+
+    def _number(self, key: str, default: int | None = None) -> int:
+        """Whole number of a card that FITS wants in a fixed format."""
+        if "header" in self.__dict__:
+            value = self.header.get(key, default)
+        elif (text := self._find(key)) is not None:
+            value = text[10:].partition("/")[0]
+        else:
+            value = default
+        if value is None:
+            raise ValueError(f"no {key}")
+        return int(value)
 
     @property
     def label(self) -> str:
         """``EXTNAME,EXTVER`` for messages."""
-        return f"{self.header.get('EXTNAME', 'PRIMARY')},{self.header.get('EXTVER', 1)}"
+        return f"{self.card('EXTNAME', 'PRIMARY')},{self.card('EXTVER', 1)}"
+
+    @cached_property
+    def name(self) -> str:
+        """EXTNAME in capitals; empty without."""
+        return str(self.card("EXTNAME", "")).strip().upper()
+
+    @cached_property
+    def version(self) -> int:
+        """EXTVER; 1 without."""
+        return self._number("EXTVER", 1)
 
     # Looked up once: a header is slow to ask, and a file has eighty of them.
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape in NumPy order; empty without data."""
-        return tuple(int(self.header[f"NAXIS{i}"]) for i in range(int(self.header["NAXIS"]), 0, -1))
+        return tuple(self._number(f"NAXIS{axis}") for axis in range(self._number("NAXIS"), 0, -1))
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         """Big-endian type of the stored values."""
-        return np.dtype(">" + _DTYPES[int(self.header["BITPIX"])])
+        return np.dtype(">" + _DTYPES[self._number("BITPIX")])
 
     @cached_property
     def scale(self) -> tuple[float, float]:
         """BSCALE and BZERO."""
-        return float(self.header.get("BSCALE", 1.0)), float(self.header.get("BZERO", 0.0))
+        return float(self.card("BSCALE", 1.0)), float(self.card("BZERO", 0.0))
 
     @cached_property
     def nbytes(self) -> int:
         """Bytes of data, without padding."""
         if not self.shape:
             return 0
-        size = math.prod(self.shape) + int(self.header.get("PCOUNT", 0))
-        return self.dtype.itemsize * size * int(self.header.get("GCOUNT", 1))
+        size = math.prod(self.shape) + self._number("PCOUNT", 0)
+        return self.dtype.itemsize * size * self._number("GCOUNT", 1)
 
 
 class FitsReader:
@@ -155,15 +218,14 @@ class FitsReader:
         while position < size:
             stream.seek(position)
             try:
-                header = fits.Header.fromfile(stream)
-                unit = Extension(header, stream.tell())
+                unit = Extension(_read_header(stream), stream.tell())
                 position = unit.offset + -(-unit.nbytes // BLOCK) * BLOCK
             except (OSError, EOFError, KeyError, ValueError) as error:
                 raise InputError(
                     f"{self.path}[{len(found)}]: truncated or damaged: no complete header at byte {position} "
                     f"({error})"
                 ) from error
-            if header.get("ZIMAGE", False):
+            if unit.card("ZIMAGE", False):
                 return self._unpack()
             if unit.offset + unit.nbytes > size:
                 raise InputError(
@@ -210,7 +272,7 @@ class FitsReader:
             return
         stored = np.empty(unit.shape, unit.dtype)
         self._fill(stored.reshape(-1).view(np.uint8), unit)
-        if unit.header["BITPIX"] == 16 and scale == (1.0, float(UNSIGNED)):
+        if unit.dtype.str == ">i2" and scale == (1.0, float(UNSIGNED)):
             # Raw counts: adding this offset to a signed word is to flip its highest bit.
             words = stored.reshape(-1).view(np.uint16)
             _core.swap_big_endian(words)
@@ -292,3 +354,18 @@ class FitsReader:
         """
         columns = {name: values.tolist() for name, values in self.columns(index).items()}
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _read_header(stream: BinaryIO) -> str:
+    """Cards of the header at which a file stands, up to its END; blanks fill the rest of the block."""
+    blocks: list[bytes] = []
+    while block := stream.read(BLOCK):
+        blocks.append(block)
+        start = 0
+        while (found := block.find(_END, start)) >= 0:
+            if found % CARD == 0:
+                if len(block) < BLOCK:
+                    raise EOFError("the last block of the header is incomplete")
+                return b"".join(blocks).decode("ascii")
+            start = found + 1
+    raise EOFError("no END")

@@ -345,15 +345,11 @@ def read_images(
     return images
 
 
-def _name(unit: Extension) -> str:
-    return str(unit.header.get("EXTNAME", "")).strip().upper()
-
-
 def _science(path: Path, extensions: Sequence[Extension], wanted: Extensions) -> list[int]:
     """Places of the science images: those asked for, all SCI, or else the primary."""
     images = [n for n, unit in enumerate(extensions) if len(unit.shape) == 2]
     if not wanted:
-        found = [n for n in images if _name(extensions[n]) == "SCI"] or [n for n in images if n == 0]
+        found = [n for n in images if extensions[n].name == "SCI"] or [n for n in images if n == 0]
         if not found:
             raise InputError(
                 f"{path}: no SCI extension with an image, nor one in the primary; expected an FLT, FLC or DRZ file"
@@ -368,8 +364,7 @@ def _science(path: Path, extensions: Sequence[Extension], wanted: Extensions) ->
             these = [
                 n
                 for n in images
-                if _name(extensions[n]) == name.upper()
-                and version in ("*", int(extensions[n].header.get("EXTVER", 1)))
+                if extensions[n].name == name.upper() and version in ("*", extensions[n].version)
             ]
         if not these:
             raise InputError(f"{path}: no image in extension {one}")
@@ -385,9 +380,9 @@ def _quality(
     for chip in chips:
         for kind in ("DQ", "WHT"):
             for n, unit in enumerate(extensions):
-                same = int(unit.header.get("EXTVER", 1)) == chip.extver and _name(unit) == kind
+                same = unit.name == kind and unit.version == chip.extver
                 if same and unit.shape == chip.shape:
-                    wide = kind == "DQ" and abs(int(unit.header["BITPIX"])) > 16
+                    wide = kind == "DQ" and unit.dtype.itemsize > 2
                     found.setdefault(chip.extver, (n, "DQ32" if wide else kind))
         if chip.extver not in found:
             raise InputError(

@@ -6,6 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from upramp._arrays import __version__
 from upramp.exceptions import InputError
 from upramp.io import check_output, fits
@@ -19,13 +22,18 @@ SUBTRACTED = "SKYSUBD"
 """Card that says whether MDRIZSKY has been subtracted from the pixels."""
 
 
+_MATCHED = ("SKYMERR", "SKYMGRP", "SKYMREF", "SKYMVER")
+"""Cards of exposures that were matched."""
+
+
 def write_headers(result: SkyResult) -> list[Path]:
     """Write MDRIZSKY, and how it was computed, into the headers of the files measured.
 
     Every SCI header gets MDRIZSKY (data units of the file) and SKYMETH, SKYSTAT and SKYSUBD (False, but for values
-    of the user that have been subtracted already); the
-    primary header a line of HISTORY. Pixels stay as they are, byte by byte. Each file is replaced in one step
-    by its finished copy.
+    of the user that have been subtracted already); where exposures were matched SKYMERR (uncertainty), SKYMGRP
+    (group of overlapping exposures), SKYMREF (exposure at zero) and SKYMVER (engine and version) besides; the
+    primary header a line of HISTORY. Pixels stay as they are, byte by byte. Each file is replaced in one step by
+    its finished copy.
 
     Parameters
     ----------
@@ -47,8 +55,8 @@ def write_headers(result: SkyResult) -> list[Path]:
     for image in result.images:
         _check(image, subtracted=False)
         check_output(image.path, overwrite=True)
-    for image, values in zip(result.images, result.values, strict=True):
-        _rewrite(image, image.path, values, result, subtract=False, overwrite=True)
+    for number, values in enumerate(result.values):
+        _rewrite(number, result.images[number].path, values, result, subtract=False, overwrite=True)
     return [image.path for image in result.images]
 
 
@@ -57,7 +65,8 @@ def subtract_sky(
 ) -> list[Path]:
     """Write copies of the files measured with their sky subtracted.
 
-    MDRIZSKY becomes the total subtracted (that of an earlier run included) and SKYSUBD True. All other
+    MDRIZSKY becomes the total subtracted (that of an earlier run included) and SKYSUBD True. Surfaces, where they
+    were asked for, are subtracted too, MDRIZSKY being the mean level. All other
     extensions are copied byte by byte.
 
     Parameters
@@ -95,8 +104,8 @@ def subtract_sky(
             raise ValueError(f"{target} is an input, expected another directory for the subtracted copies")
         _check(image, subtracted=True)
         check_output(target, overwrite=overwrite)
-    for image, target, values in zip(result.images, targets, result.values, strict=True):
-        _rewrite(image, target, values, result, subtract=True, overwrite=overwrite)
+    for number, (target, values) in enumerate(zip(targets, result.values, strict=True)):
+        _rewrite(number, target, values, result, subtract=True, overwrite=overwrite)
     return targets
 
 
@@ -110,7 +119,7 @@ def _check(image: SkyImage, *, subtracted: bool) -> None:
 
 
 def _rewrite(
-    image: SkyImage,
+    number: int,
     target: Path,
     values: Sequence[float],
     result: SkyResult,
@@ -118,6 +127,8 @@ def _rewrite(
     subtract: bool,
     overwrite: bool,
 ) -> None:
+    image = result.images[number]
+    places = {chip.index: (number, c) for c, chip in enumerate(image.chips)}
     sky = {chip.index: value for chip, value in zip(image.chips, values, strict=True)}
 
     def edit(index: int, header: fits.Header) -> bool:
@@ -127,16 +138,38 @@ def _rewrite(
             total = sky[index]
             if subtract and header.get(SUBTRACTED, False):
                 total += float(header.get("MDRIZSKY", 0.0))
-            _record(header, total, result, subtracted=subtract or result.applied)
+            _record(header, total, places[index], result, subtracted=subtract or result.applied)
         return index == 0 or index in sky
 
-    rewrite(image, target, edit, sky if subtract else None, overwrite=overwrite)
+    def level(index: int) -> float | NDArray[np.float64]:
+        surface = result.surface(*places[index])
+        return sky[index] if surface is None else sky[index] + surface
+
+    rewrite(image, target, edit, level if subtract else None, overwrite=overwrite)
 
 
-def _record(header: fits.Header, value: float, result: SkyResult, *, subtracted: bool) -> None:
+def _record(
+    header: fits.Header, value: float, place: tuple[int, int], result: SkyResult, *, subtracted: bool
+) -> None:
     told = "total sky subtracted from the data" if subtracted else "sky computed by upramp, data units"
     statistic = "given" if result.statistic is None else result.statistic.statistic
     header["MDRIZSKY"] = value, told
     header["SKYMETH"] = result.method, "method of MDRIZSKY"
     header["SKYSTAT"] = statistic, "statistic of MDRIZSKY"
     header[SUBTRACTED] = subtracted, "MDRIZSKY is subtracted from the data"
+    for key in _MATCHED:
+        # What an earlier run said of its own values.
+        header.remove(key, ignore_missing=True)
+    matched, sigma = result.matched, result.sigma
+    if matched is None or sigma is None or "match" not in result.method:
+        return
+    number, chip = place
+    if np.isfinite(sigma[number][chip]):
+        header["SKYMERR"] = sigma[number][chip], "uncertainty of MDRIZSKY, relative to its group"
+    group = next(k for k, members in enumerate(matched.groups, 1) if number in members)
+    header["SKYMGRP"] = group, f"group of overlapping exposures, of {len(matched.groups)}"
+    lowest = [
+        image.rootname for image, d in zip(result.images, matched.solution.offsets, strict=True) if d == 0
+    ]
+    header["SKYMREF"] = (lowest or ["mean"])[0][:60], "exposure (or mean) that has zero sky by match"
+    header["SKYMVER"] = f"{matched.engine} {__version__}", "engine of match, version of upramp"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from upramp.exceptions import InputError
 from upramp.io import Extension, FitsReader, atomic_path, fits
@@ -19,10 +20,12 @@ __all__ = ["rewrite"]
 
 Edit = Callable[[int, fits.Header], bool]
 """Changes the header at a place of the file, and tells whether it did."""
+Level = Callable[[int], "float | NDArray[np.float64]"]
+"""What to subtract from the science image at a place."""
 
 
 def rewrite(
-    image: SkyImage, target: Path, edit: Edit, levels: Mapping[int, float] | None = None, *, overwrite: bool
+    image: SkyImage, target: Path, edit: Edit, level: Level | None = None, *, overwrite: bool
 ) -> None:
     """Write a file anew in one step.
 
@@ -34,8 +37,8 @@ def rewrite(
         Where to; the file itself for a change in place.
     edit : callable
         Given the place of a unit and a copy of its header, changes it and tells whether it did.
-    levels : mapping of int to float, optional
-        What to subtract from the pixels, by the place of the extension.
+    level : callable, optional
+        Given the place of a science image, what to subtract from its pixels: a number, or one for each.
     overwrite : bool
         Whether `target` may exist.
 
@@ -46,7 +49,6 @@ def rewrite(
     OutputError
         Cannot be written.
     """
-    levels = levels or {}
     chips = {chip.index: chip for chip in image.chips}
     with (
         FitsReader(image.path) as reader,
@@ -65,24 +67,28 @@ def rewrite(
             for index, unit in enumerate(units):
                 header = unit.header.copy()
                 changed = edit(index, header)
-                if changed or index in levels:
+                found = level(index) if level is not None and index in chips else None
+                if changed or found is not None:
                     # A sum of the unit as it was.
                     header.remove("CHECKSUM", ignore_missing=True)
-                if index in levels:
+                if found is not None:
                     header.remove("DATASUM", ignore_missing=True)
                 sink.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii"))
-                _write_data(source, sink, unit, levels.get(index))
+                _write_data(source, sink, unit, found)
         shutil.copymode(image.path, temporary)
 
 
 def _write_data(
-    source: IO[bytes] | gzip.GzipFile, sink: IO[bytes] | gzip.GzipFile, unit: Extension, level: float | None
+    source: IO[bytes] | gzip.GzipFile,
+    sink: IO[bytes] | gzip.GzipFile,
+    unit: Extension,
+    level: float | NDArray[np.float64] | None,
 ) -> None:
     source.seek(unit.offset)
     if level is not None:
         # Numbers as they are stored: everything but the sky keeps its bits.
         data = np.frombuffer(source.read(unit.nbytes), unit.dtype)
-        sink.write((data - unit.dtype.type(level)).astype(unit.dtype).tobytes())
+        sink.write((data - np.ravel(level).astype(unit.dtype)).astype(unit.dtype).tobytes())
         sink.write(bytes(-unit.nbytes % BLOCK))
         return
     left = -(-unit.nbytes // BLOCK) * BLOCK

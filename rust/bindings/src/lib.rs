@@ -3,6 +3,7 @@
 mod arrays;
 mod bytes;
 mod detector;
+mod difference;
 mod enter;
 mod lacosmic;
 mod likelihood;
@@ -24,6 +25,8 @@ mod _core {
     use crate::bytes::{copy_swapped, swap_big_endian};
     #[pymodule_export]
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
+    #[pymodule_export]
+    use crate::difference::{image_differences, sky_brightness};
     #[pymodule_export]
     use crate::lacosmic::detect_cosmics;
     #[pymodule_export]
