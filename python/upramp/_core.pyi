@@ -10,12 +10,14 @@ __all__ = [
     "calibrate_reads",
     "cell_levels",
     "copy_swapped",
+    "detect_cosmics",
     "divide_flat",
     "fill_polygons",
     "find_overlaps",
     "fit_crcorr",
     "fit_gls",
     "good_pixels",
+    "image_differences",
     "image_statistic",
     "interval_stats",
     "mask_pixels",
@@ -23,6 +25,7 @@ __all__ = [
     "polygon_areas",
     "read_stats",
     "reference_levels",
+    "sky_brightness",
     "swap_big_endian",
 ]
 
@@ -46,6 +49,26 @@ class _CrcorrParams(Protocol):
     def zeroth_time(self) -> float: ...
     @property
     def parity(self) -> bool: ...
+
+class _LacosmicParams(Protocol):
+    @property
+    def sigclip(self) -> float: ...
+    @property
+    def sigfrac(self) -> float: ...
+    @property
+    def objlim(self) -> float: ...
+    @property
+    def gain(self) -> float: ...
+    @property
+    def readnoise(self) -> float: ...
+    @property
+    def satlevel(self) -> float: ...
+    @property
+    def niter(self) -> int: ...
+    @property
+    def sepmed(self) -> bool: ...
+    @property
+    def cleantype(self) -> str: ...
 
 class _DqRule(Protocol):
     @property
@@ -225,6 +248,15 @@ def fill_polygons(
     shapes: NDArray[np.int64],
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+def sky_brightness(pixels: NDArray[np.float32], factor: float) -> tuple[float, int]: ...
+def image_differences(
+    images: Sequence[NDArray[np.float32]],
+    nodes: Sequence[NDArray[np.float64]],
+    pairs: NDArray[np.int64],
+    stride: int,
+    clip: float,
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
 def overlap_levels(
     image: NDArray[np.float32],
     spans: NDArray[np.int64],
@@ -252,3 +284,13 @@ def image_statistic(
     thresholds: tuple[float, float],
     width: float,
 ) -> tuple[float, int, float]: ...
+def detect_cosmics(
+    data: NDArray[Any],
+    swapped: bool,
+    mask: NDArray[np.bool_] | None,
+    sky: NDArray[np.float32] | None,
+    variance: NDArray[np.float32] | None,
+    kernel: NDArray[np.float32] | None,
+    params: _LacosmicParams,
+    threads: int,
+) -> tuple[NDArray[np.bool_], NDArray[np.float32], list[int]]: ...

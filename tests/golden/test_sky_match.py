@@ -51,6 +51,7 @@ def test_matched_skies(shared: Path, mosaic: Maker, name: str) -> None:
             found = match_sky(
                 images,
                 method,
+                engine="compat",
                 statistic=statistic(kind, parameters),
                 anchor="down" if parameters.get("match_down", True) else "up",
             )

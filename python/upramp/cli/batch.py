@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
 from dataclasses import asdict
 from math import isfinite, nan
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from upramp._arrays import count_threads
 from upramp.cli import describe, exit_code
-from upramp.cli.common import add_output_options, complain, finite, say
+from upramp.cli.common import add_output_options, complain, finite, progress_bar, say
 from upramp.wfc3ir.files import Outcome
 from upramp.wfc3ir.fit import FIT_METHODS
 from upramp.wfc3ir.products import product_names
@@ -136,7 +135,7 @@ def run_batch(args: argparse.Namespace, task: Callable[[Path, int], Outcome]) ->
     pool = ThreadPoolExecutor(jobs)
     try:
         futures: dict[Future[Outcome], Path] = {pool.submit(task, path, threads): path for path in todo}
-        with _progress(args, len(todo)) as advance:
+        with progress_bar(args, len(todo)) as advance:
             for future in as_completed(futures):
                 path, error = futures[future], future.exception()
                 advance()
@@ -204,21 +203,3 @@ def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
     if outcome.level is not None:
         record["level"] = [finite(value) for value in outcome.level.tolist()]
     say(args, line, file=str(path), status="ok", **record)
-
-
-def _progress(args: argparse.Namespace, total: int) -> Any:
-    """A bar on a terminal when there is something to wait for."""
-    if args.quiet or args.json or total < 2 or not sys.stderr.isatty():
-        return nullcontext(lambda: None)
-    from contextlib import contextmanager
-
-    from rich.console import Console
-    from rich.progress import Progress
-
-    @contextmanager
-    def bar() -> Any:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            row = progress.add_task("upramp", total=total)
-            yield lambda: progress.advance(row)
-
-    return bar()

@@ -8,6 +8,8 @@ from upramp.plot.panels import plot_panels
 from upramp.plot.pixel import plot_pixel
 from upramp.plot.ramp import plot_ramp, plot_ramps
 from upramp.plot.sky import plot_sky
+from upramp.plot.sky_graph import plot_sky_graph
+from upramp.plot.sky_values import plot_sky_values
 from upramp.plot.style import MatplotlibMissingError
 
 __all__ = [
@@ -19,4 +21,6 @@ __all__ = [
     "plot_ramp",
     "plot_ramps",
     "plot_sky",
+    "plot_sky_graph",
+    "plot_sky_values",
 ]

@@ -1,11 +1,12 @@
-"""Skies that agree where exposures overlap: statistics of both in every overlap, then least squares.
+"""Skies that agree where exposures overlap, by either engine, then least squares.
 
-This is the engine ``compat``, which does as stsci.skypac and stcal do.
+``compat`` takes statistics of both exposures inside every overlap, as stsci.skypac and stcal do; ``robust`` takes
+differences of pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from upramp.sky.differences import measure_differences, views
 from upramp.sky.images import SkyImage
 from upramp.sky.overlap import Outline, Overlap, Pixels, find_overlaps
+from upramp.sky.robust import Anchor, Robust, solve_differences
 from upramp.sky.solve import Pair, Solution, merge_pairs, solve_offsets
 from upramp.sky.static import Signature, signature
 from upramp.sky.statistic import Measured, SkyStatistic
@@ -23,7 +26,14 @@ from upramp.sky.statistic import Measured, SkyStatistic
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["Match", "absolute_offsets", "find_image_overlaps", "match_levels", "surface_brightness"]
+__all__ = [
+    "Match",
+    "absolute_offsets",
+    "find_image_overlaps",
+    "match_differences",
+    "match_levels",
+    "surface_brightness",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +50,15 @@ class Match:
         Pairs of exposures that overlap.
     solution : Solution
         Offsets, groups, covariance and residuals.
+    robust : Robust or None
+        What the engine ``robust`` knows besides: uncertainty and outlier of every pair, surfaces.
     """
 
     engine: str
     images: tuple[SkyImage, ...]
     pairs: tuple[Pair, ...]
     solution: Solution
+    robust: Robust | None = None
 
     @property
     def offsets(self) -> NDArray[np.float64]:
@@ -63,7 +76,8 @@ class Match:
         """Every pair and how well it is matched, a row a pair.
 
         Columns: places `i` and `j` and the files, pixels `n_i` and `n_j`, `area` (arcmin²), `difference` of the two
-        skies before, and `residual` after.
+        skies before, and `residual` after. Of the engine ``robust`` besides: `sigma` of the difference, `chi2` of
+        the residual, and whether the pair is an `outlier`.
         """
         from astropy.table import Table
 
@@ -79,6 +93,9 @@ class Match:
             "difference": [pair.sky_i - pair.sky_j for pair in self.pairs],
             "residual": self.solution.residuals.tolist(),
         }
+        if self.robust is not None:
+            for name in ("sigma", "chi2", "outlier"):
+                columns[name] = [getattr(found, name) for found in self.robust.differences]
         return Table(columns, meta={"engine": self.engine})
 
 
@@ -89,6 +106,7 @@ def match_levels(
     *,
     anchor: str = "down",
     threads: int = 1,
+    progress: Callable[[], None] | None = None,
 ) -> Match:
     r"""Match the statistics of exposures inside their overlaps.
 
@@ -108,6 +126,8 @@ def match_levels(
         What is zero (:func:`~upramp.sky.solve_offsets`), of all groups together.
     threads : int, optional
         Images worked on at a time. The result does not depend on it.
+    progress : callable, optional
+        Called after every chip measured.
 
     Returns
     -------
@@ -139,6 +159,8 @@ def match_levels(
     found: dict[tuple[int, int], Measured] = {}
     with ThreadPoolExecutor(max(1, min(threads, len(busy)))) as pool:
         for chip, levels in zip(busy, pool.map(measure, busy), strict=True):
+            if progress is not None:
+                progress()
             found |= {(k, side): level for (k, side, _), level in zip(wanted[chip], levels, strict=True)}
 
     def pair(k: int, overlap: Overlap) -> Pair:
@@ -151,6 +173,59 @@ def match_levels(
     pairs = merge_pairs(pair(k, overlap) for k, overlap in enumerate(overlaps))
     solution = solve_offsets(pairs, len(images), anchor=anchor)  # type: ignore[arg-type]
     return Match("compat", tuple(images), tuple(pairs), solution)
+
+
+def match_differences(
+    images: Sequence[SkyImage],
+    masks: Mapping[Signature, NDArray[np.bool_]],
+    *,
+    order: int = 0,
+    stride: int = 1,
+    anchor: Anchor = "down",
+    threads: int = 1,
+    progress: Callable[[], None] | None = None,
+) -> Match:
+    """Match exposures by the differences of their pixels.
+
+    Parameters
+    ----------
+    images : sequence of SkyImage
+        Exposures.
+    masks : mapping of Signature to ndarray
+        Static masks; empty for none.
+    order : int, optional
+        0 for one level an exposure; 1 for a plane, 2 for a surface of the second order.
+    stride : int, optional
+        Use every so manyth pixel each way.
+    anchor : {'down', 'up', 'mean'}, optional
+        What is zero (:func:`~upramp.sky.solve_offsets`), of all groups together.
+    threads : int, optional
+        Pairs worked on at a time. The result does not depend on it.
+    progress : callable, optional
+        Called after every chip read.
+
+    Returns
+    -------
+    Match
+        Offsets with their uncertainties, pairs, surfaces.
+
+    Raises
+    ------
+    InputError
+        An image without a celestial WCS.
+    ValueError
+        `order` or `stride` is out of range.
+
+    See Also
+    --------
+    upramp.sky.measure_differences : How pixels are compared.
+    upramp.sky.solve_differences : Weights and uncertainties.
+    """
+    chips = views(images)
+    cells = measure_differences(images, chips, masks=masks, stride=stride, threads=threads, progress=progress)
+    found = solve_differences(cells, chips, len(images), order=order, anchor=anchor)
+    pairs = tuple(Pair(d.i, d.j, d.difference, d.n, 0.0, d.n, d.area) for d in found.differences)
+    return Match("robust", tuple(images), pairs, found.solution, found)
 
 
 def surface_brightness(factor: float, level: Measured, statistic: SkyStatistic) -> Any:

@@ -251,6 +251,37 @@ def find_overlaps(chips: Sequence[Outline], *, threads: int | None = None) -> li
     ]
 
 
+def overlapping(
+    polygons: Sequence[ArrayLike], exposures: Sequence[int], threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which footprints overlap, without their pixels.
+
+    Parameters
+    ----------
+    polygons : sequence of array_like, (n, 2)
+        Footprints, right ascension and declination in degrees.
+    exposures : sequence of int
+        Exposure of every footprint; those of one make no pair.
+    threads : int
+        Threads to use.
+
+    Returns
+    -------
+    ends : ndarray, (npair, 2) int64
+        Places (i, j), i < j, in order.
+    areas : ndarray, (npair,) float64
+        Solid angles of their overlaps, steradian.
+    """
+    if not len(polygons):
+        return np.empty((0, 2), np.int64), np.empty(0)
+    vectors = [_vectors("polygon", polygon) for polygon in polygons]
+    starts = _running([len(v) for v in vectors])
+    ends, areas, *_ = _core.find_overlaps(
+        np.concatenate(vectors), starts, np.array(exposures, dtype=np.int64), threads
+    )
+    return ends, areas
+
+
 def _vectors(name: str, polygon: ArrayLike) -> NDArray[np.float64]:
     """Unit vectors (n, 3) of (ra, dec) in degrees."""
     sky = as_array(name, polygon, np.float64, 2)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from upramp._arrays import __version__
 from upramp.exceptions import InputError
-from upramp.io import Extension, FitsReader, atomic_path, check_output, fits
-from upramp.io.layout import BLOCK
+from upramp.io import check_output, fits
 from upramp.sky.images import SkyImage
 from upramp.sky.methods import SkyResult
+from upramp.sky.rewrite import rewrite
 
 __all__ = ["subtract_sky", "write_headers"]
 
@@ -24,12 +22,18 @@ SUBTRACTED = "SKYSUBD"
 """Card that says whether MDRIZSKY has been subtracted from the pixels."""
 
 
+_MATCHED = ("SKYMERR", "SKYMGRP", "SKYMREF", "SKYMVER")
+"""Cards of exposures that were matched."""
+
+
 def write_headers(result: SkyResult) -> list[Path]:
     """Write MDRIZSKY, and how it was computed, into the headers of the files measured.
 
-    Every SCI header gets MDRIZSKY (data units of the file) and SKYMETH, SKYSTAT and SKYSUBD (False); the
-    primary header a line of HISTORY. Pixels stay as they are, byte by byte. Each file is replaced in one step
-    by its finished copy.
+    Every SCI header gets MDRIZSKY (data units of the file) and SKYMETH, SKYSTAT and SKYSUBD (False, but for values
+    of the user that have been subtracted already); where exposures were matched SKYMERR (uncertainty), SKYMGRP
+    (group of overlapping exposures), SKYMREF (exposure at zero) and SKYMVER (engine and version) besides; the
+    primary header a line of HISTORY. Pixels stay as they are, byte by byte. Each file is replaced in one step by
+    its finished copy.
 
     Parameters
     ----------
@@ -51,8 +55,8 @@ def write_headers(result: SkyResult) -> list[Path]:
     for image in result.images:
         _check(image, subtracted=False)
         check_output(image.path, overwrite=True)
-    for image, values in zip(result.images, result.values, strict=True):
-        _rewrite(image, image.path, values, result, subtract=False, overwrite=True)
+    for number, values in enumerate(result.values):
+        _rewrite(number, result.images[number].path, values, result, subtract=False, overwrite=True)
     return [image.path for image in result.images]
 
 
@@ -61,7 +65,8 @@ def subtract_sky(
 ) -> list[Path]:
     """Write copies of the files measured with their sky subtracted.
 
-    MDRIZSKY becomes the total subtracted (that of an earlier run included) and SKYSUBD True. All other
+    MDRIZSKY becomes the total subtracted (that of an earlier run included) and SKYSUBD True. Surfaces, where they
+    were asked for, are subtracted too, MDRIZSKY being the mean level. All other
     extensions are copied byte by byte.
 
     Parameters
@@ -85,8 +90,11 @@ def subtract_sky(
     OutputError
         A file exists or cannot be written; then none is.
     ValueError
-        A copy would replace an input, or two would have the same name.
+        A copy would replace an input, or two would have the same name; or values of the user have been subtracted
+        already.
     """
+    if result.applied:
+        raise ValueError("the sky given has been subtracted already (applied), expected one that has not")
     targets = [Path(directory) / image.path.name for image in result.images]
     if len(set(targets)) < len(targets):
         raise ValueError("two files of the same name cannot be written to one directory; run them apart")
@@ -96,8 +104,8 @@ def subtract_sky(
             raise ValueError(f"{target} is an input, expected another directory for the subtracted copies")
         _check(image, subtracted=True)
         check_output(target, overwrite=overwrite)
-    for image, target, values in zip(result.images, targets, result.values, strict=True):
-        _rewrite(image, target, values, result, subtract=True, overwrite=overwrite)
+    for number, (target, values) in enumerate(zip(targets, result.values, strict=True)):
+        _rewrite(number, target, values, result, subtract=True, overwrite=overwrite)
     return targets
 
 
@@ -111,7 +119,7 @@ def _check(image: SkyImage, *, subtracted: bool) -> None:
 
 
 def _rewrite(
-    image: SkyImage,
+    number: int,
     target: Path,
     values: Sequence[float],
     result: SkyResult,
@@ -119,86 +127,49 @@ def _rewrite(
     subtract: bool,
     overwrite: bool,
 ) -> None:
-    chips = {chip.index: chip for chip in image.chips}
+    image = result.images[number]
+    places = {chip.index: (number, c) for c, chip in enumerate(image.chips)}
     sky = {chip.index: value for chip, value in zip(image.chips, values, strict=True)}
-    with (
-        FitsReader(image.path) as reader,
-        _plain(image.path) as source,
-        atomic_path(target, overwrite=overwrite) as temporary,
-    ):
-        units = reader.extensions
-        if any(unit.offset < 0 for unit in units):
-            raise InputError(f"{image.path}: tile-compressed, expected a plain or gzipped file")
-        if len(units) <= max(sky) or any(
-            units[n].header.get("EXTVER", 1) != chip.extver or units[n].shape != chip.shape
-            for n, chip in chips.items()
-        ):
-            raise InputError(f"{image.path}: has changed since its sky was measured")
-        with _into(temporary, gzipped=image.path.suffix == ".gz") as sink:
-            for index, unit in enumerate(units):
-                _write_unit(source, sink, unit, index, sky.get(index), result, subtract=subtract)
-        shutil.copymode(image.path, temporary)
+
+    def edit(index: int, header: fits.Header) -> bool:
+        if index == 0:
+            header["HISTORY"] = f"MDRIZSKY by upramp {__version__}: {result.description}"
+        if index in sky:
+            total = sky[index]
+            if subtract and header.get(SUBTRACTED, False):
+                total += float(header.get("MDRIZSKY", 0.0))
+            _record(header, total, places[index], result, subtracted=subtract or result.applied)
+        return index == 0 or index in sky
+
+    def level(index: int) -> float | NDArray[np.float64]:
+        surface = result.surface(*places[index])
+        return sky[index] if surface is None else sky[index] + surface
+
+    rewrite(image, target, edit, level if subtract else None, overwrite=overwrite)
 
 
-def _write_unit(
-    source: IO[bytes] | gzip.GzipFile,
-    sink: IO[bytes] | gzip.GzipFile,
-    unit: Extension,
-    index: int,
-    value: float | None,
-    result: SkyResult,
-    *,
-    subtract: bool,
+def _record(
+    header: fits.Header, value: float, place: tuple[int, int], result: SkyResult, *, subtracted: bool
 ) -> None:
-    header = unit.header.copy()
-    if index == 0:
-        header["HISTORY"] = f"MDRIZSKY by upramp {__version__}: {result.description}"
-    if value is not None:
-        total = value
-        if subtract and header.get(SUBTRACTED, False):
-            total += float(header.get("MDRIZSKY", 0.0))
-        _record(header, total, result, subtract=subtract)
-    if index == 0 or value is not None:
-        # A sum of the unit as it was.
-        header.remove("CHECKSUM", ignore_missing=True)
-        if subtract and value is not None:
-            header.remove("DATASUM", ignore_missing=True)
-    sink.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii"))
-    source.seek(unit.offset)
-    if value is not None and subtract:
-        # Numbers as they are stored: everything but the sky keeps its bits.
-        data = np.frombuffer(source.read(unit.nbytes), unit.dtype)
-        sink.write((data - unit.dtype.type(value)).astype(unit.dtype).tobytes())
-        sink.write(bytes(-unit.nbytes % BLOCK))
-        return
-    left = -(-unit.nbytes // BLOCK) * BLOCK
-    while left > 0 and (piece := source.read(min(left, 1 << 22))):
-        sink.write(piece)
-        left -= len(piece)
-    # The padding of the last unit may be missing.
-    sink.write(bytes(left))
-
-
-def _record(header: fits.Header, value: float, result: SkyResult, *, subtract: bool) -> None:
-    told = "total sky subtracted from the data" if subtract else "sky computed by upramp, data units"
+    told = "total sky subtracted from the data" if subtracted else "sky computed by upramp, data units"
     statistic = "given" if result.statistic is None else result.statistic.statistic
     header["MDRIZSKY"] = value, told
     header["SKYMETH"] = result.method, "method of MDRIZSKY"
     header["SKYSTAT"] = statistic, "statistic of MDRIZSKY"
-    header[SUBTRACTED] = subtract, "MDRIZSKY is subtracted from the data"
-
-
-def _plain(path: Path) -> IO[bytes] | gzip.GzipFile:
-    """The bytes of a file, unpacked."""
-    stream = path.open("rb")
-    packed = stream.read(2) == b"\x1f\x8b"
-    stream.seek(0)
-    if not packed:
-        return stream
-    stream.close()
-    return gzip.open(path)
-
-
-def _into(path: Path, *, gzipped: bool) -> IO[bytes] | gzip.GzipFile:
-    # No time stamp in the file: the same input gives the same bytes.
-    return gzip.GzipFile(path, "wb", mtime=0) if gzipped else path.open("wb")
+    header[SUBTRACTED] = subtracted, "MDRIZSKY is subtracted from the data"
+    for key in _MATCHED:
+        # What an earlier run said of its own values.
+        header.remove(key, ignore_missing=True)
+    matched, sigma = result.matched, result.sigma
+    if matched is None or sigma is None or "match" not in result.method:
+        return
+    number, chip = place
+    if np.isfinite(sigma[number][chip]):
+        header["SKYMERR"] = sigma[number][chip], "uncertainty of MDRIZSKY, relative to its group"
+    group = next(k for k, members in enumerate(matched.groups, 1) if number in members)
+    header["SKYMGRP"] = group, f"group of overlapping exposures, of {len(matched.groups)}"
+    lowest = [
+        image.rootname for image, d in zip(result.images, matched.solution.offsets, strict=True) if d == 0
+    ]
+    header["SKYMREF"] = (lowest or ["mean"])[0][:60], "exposure (or mean) that has zero sky by match"
+    header["SKYMVER"] = f"{matched.engine} {__version__}", "engine of match, version of upramp"

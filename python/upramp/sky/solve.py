@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Pair", "Solution", "merge_pairs", "solve_offsets"]
+__all__ = ["Pair", "Solution", "connected", "merge_pairs", "solve_offsets"]
 
 _ANCHORS = ("down", "up", "mean")
 
@@ -179,7 +179,7 @@ def solve_offsets(
     weight = _positive("weights", weights, used) if weights is not None else pixels.mean(axis=1) ** 2
     variance = None if sigma is None else _positive("sigma", sigma, used) ** 2
 
-    groups = _connected(ends[used], n)
+    groups = connected(ends[used], n)
     group_of = np.full(n, -1)
     position = np.zeros(n, dtype=np.intp)
     for number, group in enumerate(groups):
@@ -239,8 +239,21 @@ def _positive(name: str, values: ArrayLike, used: NDArray[np.bool_]) -> NDArray[
     return numbers
 
 
-def _connected(ends: NDArray[np.intp], n: int) -> list[NDArray[np.intp]]:
-    """Groups of exposures that pairs connect, by union-find."""
+def connected(ends: NDArray[np.intp], n: int) -> list[NDArray[np.intp]]:
+    """Groups of exposures that pairs connect, by union-find.
+
+    Parameters
+    ----------
+    ends : ndarray, (npair, 2)
+        Exposures of the pairs.
+    n : int
+        Exposures.
+
+    Returns
+    -------
+    list of ndarray
+        Sorted members of every group of two and more, by first member.
+    """
     parent = list(range(n))
 
     def root(member: int) -> int:

@@ -3,7 +3,9 @@
 mod arrays;
 mod bytes;
 mod detector;
+mod difference;
 mod enter;
+mod lacosmic;
 mod likelihood;
 mod masked;
 mod overlap;
@@ -23,6 +25,10 @@ mod _core {
     use crate::bytes::{copy_swapped, swap_big_endian};
     #[pymodule_export]
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
+    #[pymodule_export]
+    use crate::difference::{image_differences, sky_brightness};
+    #[pymodule_export]
+    use crate::lacosmic::detect_cosmics;
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]

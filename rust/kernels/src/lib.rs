@@ -6,6 +6,7 @@
 //! | [`reads`] | what is the background level of every read? |
 //! | [`detector`] | flat field, unit conversion and statistics of a read |
 //! | [`stats`] | exact medians and clipped statistics, the bricks of the above |
+//! | [`lacosmic`] | which pixels of a single image are hit by cosmic rays, and what would they have held? |
 //! | [`overlap`] | where do footprints on the sphere overlap, and which pixels lie there? |
 //! | [`masked`] | which pixels of an image are to be used? |
 //! | [`bytes`] | FITS byte order to native, in place |
@@ -17,6 +18,7 @@ pub mod bytes;
 pub mod detector;
 pub mod dq;
 pub mod error;
+pub mod lacosmic;
 pub mod masked;
 pub mod overlap;
 pub mod par;

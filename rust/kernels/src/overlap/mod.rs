@@ -5,10 +5,16 @@
 //!
 //! [`vector`] the arithmetic, [`polygon`] convex parts and areas, [`clip`] intersections that no degenerate case
 //! upsets, [`candidates`] pairs worth a look without looking at all, [`fill`] pixels inside a polygon, [`levels`] their sky.
+//!
+//! What images differ by where they overlap: [`brightness`] which pixels are fit, [`grid`] where on the sky they are,
+//! [`difference`] the differences.
 
+pub mod brightness;
 mod candidates;
 mod clip;
+pub mod difference;
 pub mod fill;
+pub mod grid;
 pub mod levels;
 mod polygon;
 mod vector;
