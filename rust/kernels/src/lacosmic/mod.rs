@@ -9,6 +9,7 @@
 //! F  = fine structure: how much of it a star could be                   fine_structure.rs, convolution.rs
 //! hit: S' > sigclip and S' / F > objlim; neighbours by lower limits     select.rs
 //! value: from the good pixels about it                                  clean.rs
+//! wings: on request, faint neighbours of hits, once all rounds are done wings.rs
 //! ```
 //!
 //! Masks and images are those of astroscrappy 1.3.0 to the bit, with three exceptions where that reads memory it
@@ -29,6 +30,7 @@ mod repair;
 mod saturation;
 mod select;
 mod significance;
+mod wings;
 
 pub use clean::CleanType;
 pub use convolution::Kernel;
@@ -72,6 +74,8 @@ pub struct Params {
     pub clean: CleanType,
     /// Fine structure.
     pub fine_structure: FineStructure,
+    /// Limit of the wings of hits, sigma; None: as L.A.Cosmic, which does not look for them.
+    pub wings: Option<f32>,
 }
 
 impl Params {
@@ -102,6 +106,9 @@ impl Params {
             if value.is_nan() {
                 return Err(Error::value(name, value, "a number"));
             }
+        }
+        if self.wings.is_some_and(|limit| !positive(limit)) {
+            return Err(Error::value("grow", self.wings.unwrap_or(0.0), "a positive number"));
         }
         if self.satlevel.is_nan() {
             return Err(Error::value("satlevel", self.satlevel, "a number, or infinity"));
@@ -264,7 +271,25 @@ impl<'a> Session<'a> {
             dirty.fill(false);
             self.clean(&mut dirty);
         }
+        if let Some(limit) = self.params.wings {
+            counts.push(self.grow_wings(limit));
+            self.clean(&mut dirty);
+        }
         self.close(input, counts)
+    }
+
+    /// Enter the wings of all hits; how many.
+    fn grow_wings(&mut self, limit: f32) -> usize {
+        let hits = self.hits.iter().enumerate();
+        let mut from: Vec<[usize; 2]> =
+            hits.flat_map(|(y, row)| row.iter().map(move |hit| [y, hit.x as usize])).collect();
+        let mut count = 0;
+        for _ in 0..wings::ROUNDS {
+            from = wings::wings(&self.frame(), &self.mask, &from, limit, self.threads);
+            count += from.len();
+            self.note(&from);
+        }
+        count
     }
 
     /// Hit pixels of the dirty blocks.
