@@ -15,8 +15,10 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ __all__ = ["main", "score"]
 
 PRESETS = ("ground", "space", "crowded", "deepdep")
 BORDER = np.s_[5:-5, 5:-5]
-TRUE = {"sepmed": False, "objlim": 2.0, "cleantype": "medmask"}
+TRUE: dict[str, Any] = {"sepmed": False, "objlim": 2.0, "cleantype": "medmask"}
 """The best rules of L.A.Cosmic on these simulations."""
 
 MEMORY = """
@@ -119,7 +121,7 @@ def bench_quality(path: Path, seeds: list[int], size: int) -> None:
         "find_cosmics": find_cosmics,
     }
     try:
-        import astroscrappy
+        import astroscrappy  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         pass
     else:
@@ -186,10 +188,6 @@ def bench_speed(path: Path, sizes: list[int], repeats: int, preset: str) -> None
     preset : str
         Kind of frame.
     """
-    import tempfile
-
-    import astroscrappy
-
     simulate = simulator(path).simulate
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
@@ -197,30 +195,39 @@ def bench_speed(path: Path, sizes: list[int], repeats: int, preset: str) -> None
             file = Path(folder) / f"{size}.npy"
             np.save(file, data)
             for separable in (True, False):
-                keywords: dict[str, Any] = {"gain": 1.5, "readnoise": 6.0, "sepmed": separable}
                 name = "defaults" if separable else "true medians"
-                ours = {
-                    threads: [
-                        spent(lambda threads=threads: detect_cosmics(data, threads=threads, **keywords))
-                        for _ in range(repeats + 1)
-                    ][1:]
-                    for threads in (1, 2)
-                }
-                theirs, _ = spent(lambda keywords=keywords: astroscrappy.detect_cosmics(data, **keywords))
-                (cpu, wall), (cpu2, wall2) = (np.median(ours[threads], axis=0) for threads in (1, 2))
                 print(f"\n{preset} {size} x {size}, {name}, niter 4, median of {repeats} (theirs: 1)")
-                print(
-                    f"  ours, 1 thread      CPU {cpu:8.3f} s  wall {wall:8.3f} s  {1e9 * cpu / data.size:6.1f} ns/px"
-                )
-                print(
-                    f"  ours, 2 threads     CPU {cpu2:8.3f} s  wall {wall2:8.3f} s  {wall / wall2:5.2f} x one"
-                )
-                print(f"  astroscrappy        CPU {theirs:8.3f} s  {theirs / cpu:6.1f} x ours")
+                compare_speed(data, repeats, {"gain": 1.5, "readnoise": 6.0, "sepmed": separable})
                 if sys.platform == "linux":
-                    mine, other = (extra_memory(who, file, separable) for who in ("ours", "theirs"))
-                    print(
-                        f"  memory added        ours {mine:5.1f} B/px, astroscrappy {other:5.1f} B/px, results included"
-                    )
+                    ours, theirs = (extra_memory(who, file, separable) for who in ("ours", "theirs"))
+                    print(f"  memory added     ours {ours:5.1f} B/px, astroscrappy {theirs:5.1f} B/px")
+
+
+def compare_speed(data: NDArray[np.float32], repeats: int, keywords: dict[str, Any]) -> None:
+    """Print the times of one image.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Image.
+    repeats : int
+        Runs of ours.
+    keywords : dict
+        Arguments of both.
+    """
+    import astroscrappy  # type: ignore[import-untyped,unused-ignore]
+
+    def ours(threads: int) -> tuple[float, float]:
+        runs = [spent(partial(detect_cosmics, data, threads=threads, **keywords)) for _ in range(repeats + 1)]
+        cpu, wall = np.median(runs[1:], axis=0)
+        return float(cpu), float(wall)
+
+    (cpu, wall), (cpu2, wall2) = ours(1), ours(2)
+    theirs, _ = spent(partial(astroscrappy.detect_cosmics, data, **keywords))
+    nanoseconds = 1e9 * cpu / data.size
+    print(f"  ours, 1 thread   CPU {cpu:8.3f} s  wall {wall:8.3f} s  {nanoseconds:6.1f} ns/px")
+    print(f"  ours, 2 threads  CPU {cpu2:8.3f} s  wall {wall2:8.3f} s  {wall / wall2:6.2f} x one")
+    print(f"  astroscrappy     CPU {theirs:8.3f} s  {theirs / cpu:6.1f} x ours")
 
 
 def main() -> None:
