@@ -7,12 +7,14 @@
 //! | [`detector`] | flat field, unit conversion and statistics of a read |
 //! | [`stats`] | exact medians and clipped statistics, the bricks of the above |
 //! | [`overlap`] | where do footprints on the sphere overlap, and which pixels lie there? |
+//! | [`combine`] | what do many frames say together? |
 //! | [`bytes`] | FITS byte order to native, in place |
 //!
 //! Cubes are `(nread, ny, nx)`, C order, zeroth read first. Nothing here knows of Python, files or the
 //! environment; threads are an argument and never change an answer.
 
 pub mod bytes;
+pub mod combine;
 pub mod detector;
 pub mod dq;
 pub mod error;
