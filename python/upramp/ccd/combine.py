@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from upramp import _core
 from upramp._arrays import count_threads
-from upramp.ccd.frames import Frame, Kind, open_frames
+from upramp.ccd.frames import Frame, Kind, OnError, check_shape, open_frames
 
 __all__ = ["MEMORY_LIMIT", "Combined", "combine", "combine_opened"]
 
@@ -87,6 +87,7 @@ def combine(
     ext: int | str | None = None,
     memory_limit: int = MEMORY_LIMIT,
     threads: int | None = None,
+    on_error: OnError = None,
 ) -> Combined:
     """Combine frames into one: median or mean of every pixel, after outliers are left out.
 
@@ -129,6 +130,9 @@ def combine(
         Bytes of scratch memory at most, beside the inputs in memory and the result.
     threads : int, optional
         Threads; default: the cores this process may use. They do not change the result.
+    on_error : callable, optional
+        Called with the InputError of each frame that cannot be used, which is then left out. Without it the first
+        such error is raised.
 
     Returns
     -------
@@ -165,10 +169,14 @@ def combine(
             raise ValueError(f"{name} has {len(given)} entries, expected {len(listed)}, one a frame")
     if memory_limit < 1:
         raise ValueError(f"memory_limit is {memory_limit}, expected a positive number of bytes")
-    with open_frames(listed, ext=ext, masks=masks, uncertainties=uncertainties, memory=memory_limit // 2) as (
-        opened,
-        spool,
-    ):
+    with open_frames(
+        listed,
+        ext=ext,
+        masks=masks,
+        uncertainties=uncertainties,
+        memory=memory_limit // 2,
+        on_error=on_error,
+    ) as (opened, spool):
         held = memory_limit // 2 - spool.free
         need = 2 * _row_bytes(opened, _kind(opened), uncertainty) if held else 0
         if need > memory_limit:
@@ -181,8 +189,8 @@ def combine(
             centre=centre,
             deviation=deviation,
             minmax=minmax,
-            scale=scale,
-            zero=zero,
+            scale=_left("scale", scale, opened, len(listed)),
+            zero=_left("zero", zero, opened, len(listed)),
             uncertainty=uncertainty,
             memory_limit=memory_limit - held,
             threads=threads,
@@ -217,10 +225,7 @@ def combine_opened(
     threads = count_threads(threads)
     shape = frames[0].shape
     for frame in frames[1:]:
-        if frame.shape != shape:
-            raise ValueError(
-                f"{frame.name} has shape {frame.shape}, expected {shape}, that of {frames[0].name}"
-            )
+        check_shape(frame, frames)
     zeros = _levels("zero", zero, frames, 0.0, None)
     scales = _levels("scale", scale, frames, 1.0, zeros)
     kind = _kind(frames)
@@ -325,6 +330,15 @@ def _rejection(
     return None, None
 
 
+def _left(name: str, value: Scaling, frames: Sequence[Frame], count: int) -> Scaling:
+    """Of one number a frame given, those of the frames that are left."""
+    if value is None or callable(value):
+        return value
+    if len(value) != count:
+        raise ValueError(f"{name} has {len(value)} entries, expected {count}, one a frame")
+    return [float(value[frame.index]) for frame in frames]
+
+
 def _levels(
     name: str, value: Scaling, frames: Sequence[Frame], default: float, zeros: list[float] | None
 ) -> list[float]:
@@ -339,8 +353,6 @@ def _levels(
             found.append(float(value(image)))
     else:
         found = [float(number) for number in value]
-    if len(found) != len(frames):
-        raise ValueError(f"{name} has {len(found)} entries, expected {len(frames)}, one a frame")
     for number, frame in zip(found, frames, strict=True):
         if not np.isfinite(number):
             raise ValueError(f"{name} of {frame.name} is {number}, expected a finite number")

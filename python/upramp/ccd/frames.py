@@ -7,7 +7,7 @@ other types are converted to float32, rows at a time.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,11 +15,24 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from upramp.exceptions import InputError
 from upramp.io import ImageFile, Spool, file_budget
 
-__all__ = ["ArrayFrame", "FileFrame", "Frame", "Kind", "Words", "is_ccddata", "open_frames", "std_of"]
+__all__ = [
+    "ArrayFrame",
+    "FileFrame",
+    "Frame",
+    "Kind",
+    "OnError",
+    "Words",
+    "check_shape",
+    "is_ccddata",
+    "open_frames",
+    "std_of",
+]
 
 Kind = Literal["u2", "f4"]
+OnError = Callable[[InputError], None] | None
 
 MASK, UNCERT = "MASK", "UNCERT"
 """EXTNAMES of the mask and the standard deviation, those of astropy's CCDData."""
@@ -57,6 +70,8 @@ class Frame:
         Narrowest type that holds its pixels without loss, or float32.
     has_mask, has_std : bool
         Whether it comes with a mask, with standard deviations.
+    index : int
+        Position among the frames that were given.
     """
 
     name: str
@@ -64,6 +79,7 @@ class Frame:
     kind: Kind
     has_mask: bool
     has_std: bool
+    index = 0
 
     def copies(self, kind: Kind) -> bool:
         """Whether rows of this type must be copied into scratch memory.
@@ -276,6 +292,7 @@ def open_frames(
     masks: Sequence[Any] | None = None,
     uncertainties: Sequence[Any] | None = None,
     memory: int,
+    on_error: OnError = None,
 ) -> Iterator[tuple[list[Frame], Spool]]:
     """Frames whose rows can be read, until the block ends.
 
@@ -289,6 +306,9 @@ def open_frames(
         One a frame, beside those that frames have of their own.
     memory : int
         Bytes that may be held of files that are not read later.
+    on_error : callable, optional
+        Called with the error of each frame that cannot be used, or has another shape than the first, which is then
+        left out. Without it the first such error is raised.
 
     Yields
     ------
@@ -299,30 +319,61 @@ def open_frames(
     made: list[Frame] = []
     budget = file_budget()
     with Spool(memory) as spool:
+
+        def open_one(k: int) -> Frame:
+            frame = frames[k]
+            mask = None if masks is None or masks[k] is None else np.asarray(masks[k], bool)
+            std = None if uncertainties is None or uncertainties[k] is None else np.asarray(uncertainties[k])
+            if isinstance(frame, (str, os.PathLike)):
+                keep = sum(file.is_open for file in opened) < budget
+                opened.append(ImageFile(frame, ext, (MASK, UNCERT), spool=spool, keep_open=keep))
+                return _with(FileFrame(opened[-1]), mask, std)
+            if is_ccddata(frame):
+                own = None if frame.mask is None else np.asarray(frame.mask, bool)
+                mask = own if mask is None else mask if own is None else mask | own
+                std = std_of(frame) if std is None else std
+                frame = frame.data
+            return ArrayFrame(f"frames[{k}]", frame, mask, std)
+
         try:
-            for k, frame in enumerate(frames):
-                mask = None if masks is None or masks[k] is None else np.asarray(masks[k], bool)
-                std = (
-                    None
-                    if uncertainties is None or uncertainties[k] is None
-                    else np.asarray(uncertainties[k])
-                )
-                if isinstance(frame, (str, os.PathLike)):
-                    keep = sum(file.is_open for file in opened) < budget
-                    file = ImageFile(frame, ext, (MASK, UNCERT), spool=spool, keep_open=keep)
-                    opened.append(file)
-                    made.append(_with(FileFrame(file), mask, std))
-                elif is_ccddata(frame):
-                    own = None if frame.mask is None else np.asarray(frame.mask, bool)
-                    mask = own if mask is None else mask if own is None else mask | own
-                    std = std_of(frame) if std is None else std
-                    made.append(ArrayFrame(f"frames[{k}]", frame.data, mask, std))
-                else:
-                    made.append(ArrayFrame(f"frames[{k}]", frame, mask, std))
+            for k in range(len(frames)):
+                try:
+                    one = open_one(k)
+                    check_shape(one, made)
+                except (InputError, ValueError) as error:
+                    if on_error is None:
+                        raise
+                    on_error(error if isinstance(error, InputError) else InputError(str(error)))
+                    continue
+                one.index = k
+                made.append(one)
+            if not made:
+                raise InputError("no frame can be used")
             yield made, spool
         finally:
             for file in opened:
                 file.close()
+
+
+def check_shape(frame: Frame, others: Sequence[Frame]) -> None:
+    """Refuse a frame that is not shaped as the others.
+
+    Parameters
+    ----------
+    frame : Frame
+        Frame.
+    others : sequence of Frame
+        Those before it.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    if others and frame.shape != others[0].shape:
+        raise ValueError(
+            f"{frame.name} has shape {frame.shape}, expected {others[0].shape}, that of {others[0].name}"
+        )
 
 
 def _with(frame: FileFrame, mask: NDArray[np.bool_] | None, std: NDArray[Any] | None) -> Frame:
