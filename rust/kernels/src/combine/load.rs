@@ -1,6 +1,6 @@
 //! From the words of frames, as a file or an array holds them, to rows of lanes.
 
-use super::{Frame, W};
+use super::{Frame, W, WIDE};
 
 /// Pixels as they are stored.
 pub trait Word: Copy + Sync + 'static {
@@ -50,7 +50,7 @@ pub fn all_plain<T: Word>(frames: &[Frame<'_, T>]) -> bool {
 
 /// Pixels `start..start + len` of every frame; lanes beyond are zero.
 #[inline(always)]
-pub fn load_integers<T: Word>(frames: &[Frame<'_, T>], start: usize, len: usize, rows: &mut [[u16; W]]) {
+pub fn load_integers<T: Word>(frames: &[Frame<'_, T>], start: usize, len: usize, rows: &mut [[u16; WIDE]]) {
     for (frame, row) in frames.iter().zip(rows) {
         let words = &frame.words[start..start + len];
         // The flags are the same for all pixels of a frame: decided outside of the loop over them.
@@ -99,14 +99,14 @@ pub fn load_numbers<T: Word>(
 }
 
 #[inline(always)]
-fn fill<T: Copy, K: Copy + Default>(words: &[T], row: &mut [K; W], read: impl Fn(T) -> K) {
-    if let Ok(words) = <&[T; W]>::try_from(words) {
-        for l in 0..W {
+fn fill<T: Copy, K: Copy + Default, const N: usize>(words: &[T], row: &mut [K; N], read: impl Fn(T) -> K) {
+    if let Ok(words) = <&[T; N]>::try_from(words) {
+        for l in 0..N {
             row[l] = read(words[l]);
         }
         return;
     }
-    *row = [K::default(); W];
+    *row = [K::default(); N];
     for (value, &word) in row.iter_mut().zip(words) {
         *value = read(word);
     }
@@ -125,7 +125,7 @@ mod tests {
         let (plain, stored) =
             ([0u16, 1, 32768, 65535], [0u16, 1, 32768, 65535].map(|v| (v ^ 0x8000).to_be()));
         let fits = Frame { swapped: cfg!(target_endian = "little"), flipped: true, ..frame(&stored) };
-        let mut rows = [[7u16; W]; 2];
+        let mut rows = [[7u16; WIDE]; 2];
         load_integers(&[frame(&plain), fits], 0, 4, &mut rows);
         assert_eq!(rows[0], rows[1]);
         assert_eq!((rows[0][3], rows[0][4]), (65535, 0));

@@ -26,9 +26,13 @@ use load::{all_plain, load_integers, load_numbers};
 use moments::moments;
 use network::{Key, Network};
 use reject::Ranks;
+use std::ops::Range;
 
 /// Pixels side by side in a block.
 pub const W: usize = 64;
+
+/// Unsigned words side by side: as many bytes make a row.
+const WIDE: usize = 2 * W;
 
 /// Pixels of an item of work: small enough to share out, large enough to start.
 const ITEM: usize = 128 * W;
@@ -119,7 +123,7 @@ pub fn combine<T: Word>(
         .collect();
     let scratch = || Scratch {
         numbers: vec![[0.0; W]; if plan.integers { 0 } else { count }],
-        integers: vec![[0; W]; if plan.integers { count } else { 0 }],
+        integers: vec![[0; WIDE]; if plan.integers { count } else { 0 }],
     };
     par::for_each(items, threads, scratch, |scratch, item| simd::run(Work { plan: &plan, scratch, item }));
     Ok(())
@@ -170,7 +174,7 @@ struct Item<'a> {
 /// Rows of a block, those that are used.
 struct Scratch {
     numbers: Vec<[f32; W]>,
-    integers: Vec<[u16; W]>,
+    integers: Vec<[u16; WIDE]>,
 }
 
 struct Work<'a, 'b, T> {
@@ -180,11 +184,14 @@ struct Work<'a, 'b, T> {
 }
 
 /// Answers of a block.
-struct Block {
-    data: [f64; W],
-    squares: [f64; W],
-    count: [u32; W],
+struct Block<const N: usize> {
+    data: [f64; N],
+    squares: [f64; N],
+    count: [u32; N],
 }
+
+/// What is kept of sorted rows.
+type Kept<'a> = (Ranks, &'a [[f32; W]]);
 
 impl<T: Word> simd::Loop for Work<'_, '_, T> {
     type Output = ();
@@ -193,23 +200,21 @@ impl<T: Word> simd::Loop for Work<'_, '_, T> {
     fn run(self) {
         let Self { plan, scratch, mut item } = self;
         let want = item.uncertainty.is_some();
-        for first in (0..item.data.len()).step_by(W) {
-            let len = W.min(item.data.len() - first);
-            let start = item.start + first;
-            let (block, ranks) = if plan.integers {
-                load_integers(plan.frames, start, len, &mut scratch.integers);
-                (plan.median(&mut scratch.integers, want), None)
-            } else {
-                let good = load_numbers(plan.frames, start, len, &mut scratch.numbers);
-                plan.numbers(&mut scratch.numbers, good, want)
-            };
-            for l in 0..len {
-                item.data[first + l] = block.data[l] as f32;
-                item.count[first + l] = block.count[l] as u16;
+        let len = item.data.len();
+        if plan.integers {
+            for first in (0..len).step_by(WIDE) {
+                let here = first..len.min(first + WIDE);
+                load_integers(plan.frames, item.start + first, here.len(), &mut scratch.integers);
+                let block = plan.median(&mut scratch.integers, want);
+                plan.store(&block, None, &mut item, here);
             }
-            let Some(errors) = item.uncertainty.as_deref_mut() else { continue };
-            let errors = &mut errors[first..first + len];
-            plan.uncertainty(&block, start, errors, ranks.map(|ranks| (ranks, &scratch.numbers[..])));
+            return;
+        }
+        for first in (0..len).step_by(W) {
+            let here = first..len.min(first + W);
+            let good = load_numbers(plan.frames, item.start + first, here.len(), &mut scratch.numbers);
+            let (block, ranks) = plan.numbers(&mut scratch.numbers, good, want);
+            plan.store(&block, ranks.map(|ranks| (ranks, &scratch.numbers[..])), &mut item, here);
         }
     }
 }
@@ -217,17 +222,17 @@ impl<T: Word> simd::Loop for Work<'_, '_, T> {
 impl<T: Word> Plan<'_, T> {
     /// Median of columns of which every value is good.
     #[inline(always)]
-    fn median<K: Key>(&self, rows: &mut [[K; W]], want: bool) -> Block {
+    fn median<K: Key, const N: usize>(&self, rows: &mut [[K; N]], want: bool) -> Block<N> {
         let count = rows.len();
-        let mut block = Block { data: [0.0; W], squares: [0.0; W], count: [count as u32; W] };
+        let mut block = Block { data: [0.0; N], squares: [0.0; N], count: [count as u32; N] };
         if want {
             // Before the network: one that is pruned does not keep the values.
             let pivot = std::array::from_fn(|l| rows[0][l].number());
-            block.squares = moments(rows, &pivot, |_, _, _| true).squares;
+            block.squares = moments(rows, &pivot, &block.count, true, |_, _, _| true).squares;
         }
         self.middle.run(rows);
         let (low, high) = (&rows[(count - 1) / 2], &rows[count / 2]);
-        for l in 0..W {
+        for l in 0..N {
             block.data[l] = 0.5 * (f64::from(low[l].number()) + f64::from(high[l].number()));
         }
         block
@@ -235,17 +240,19 @@ impl<T: Word> Plan<'_, T> {
 
     /// Any statistic of columns of which `good` values are finite; also the ranks kept, if the rows are sorted.
     #[inline(always)]
-    fn numbers(&self, rows: &mut [[f32; W]], good: [u32; W], want: bool) -> (Block, Option<Ranks>) {
+    fn numbers(&self, rows: &mut [[f32; W]], good: [u32; W], want: bool) -> (Block<W>, Option<Ranks>) {
         let full = good.iter().all(|&n| n as usize == rows.len());
         match (self.rejection, self.statistic) {
             (Rejection::None, Statistic::Median) if full => return (self.median(rows, want), None),
             (Rejection::None, Statistic::Mean) => {
-                // Any finite value of the column is as good a pivot as another.
-                let pivot = std::array::from_fn(|l| {
-                    if good[l] as usize == rows.len() { rows[0][l] } else { a_value(rows, l) }
-                });
-                let found = moments(rows, &pivot, |_, _, value| value <= f32::MAX);
-                return (Block { data: found.mean, squares: found.squares, count: found.count }, None);
+                let found = if full {
+                    moments(rows, &rows[0], &good, want, |_, _, _| true)
+                } else {
+                    // Any finite value of the column is as good a pivot as another.
+                    let pivot = std::array::from_fn(|l| a_value(rows, l));
+                    moments(rows, &pivot, &good, want, |_, _, value| value <= f32::MAX)
+                };
+                return (Block { data: found.mean, squares: found.squares, count: good }, None);
             }
             _ => {}
         }
@@ -256,15 +263,9 @@ impl<T: Word> Plan<'_, T> {
             Rejection::Sigma(clip) => ranks.clip(rows, &clip),
             Rejection::Extremes(low, high) => ranks = Ranks::without_extremes(good, low as u32, high as u32),
         }
-        let (low, high) = (ranks.low, ranks.high);
-        let mut block = Block {
-            data: [f64::NAN; W],
-            squares: [0.0; W],
-            count: std::array::from_fn(|l| high[l] - low[l]),
-        };
+        let mut block = Block { data: [f64::NAN; W], squares: [0.0; W], count: ranks.count() };
         if want || self.statistic == Statistic::Mean {
-            let pivot = std::array::from_fn(|l| rows[(low[l] as usize).min(rows.len() - 1)][l]);
-            let found = moments(rows, &pivot, |r, l, _| (r as u32 >= low[l]) & ((r as u32) < high[l]));
+            let found = ranks.moments(rows, want);
             (block.data, block.squares) = (found.mean, found.squares);
         }
         if self.statistic == Statistic::Median {
@@ -275,22 +276,43 @@ impl<T: Word> Plan<'_, T> {
         (block, Some(ranks))
     }
 
+    /// Put the answers of a block where they go.
+    #[inline(always)]
+    fn store<const N: usize>(
+        &self,
+        block: &Block<N>,
+        sorted: Option<Kept<'_>>,
+        item: &mut Item<'_>,
+        here: Range<usize>,
+    ) {
+        let start = item.start + here.start;
+        for (l, value) in item.data[here.clone()].iter_mut().enumerate() {
+            *value = block.data[l] as f32;
+        }
+        for (l, count) in item.count[here.clone()].iter_mut().enumerate() {
+            *count = block.count[l] as u16;
+        }
+        if let Some(errors) = item.uncertainty.as_deref_mut() {
+            self.uncertainty(block, start, &mut errors[here], sorted);
+        }
+    }
+
     /// Uncertainties of a block from the scatter of its values, or those of the frames.
     #[inline(always)]
-    fn uncertainty(
+    fn uncertainty<const N: usize>(
         &self,
-        block: &Block,
+        block: &Block<N>,
         start: usize,
         errors: &mut [f32],
-        sorted: Option<(Ranks, &[[f32; W]])>,
+        sorted: Option<Kept<'_>>,
     ) {
+        let median = self.statistic == Statistic::Median;
         let given = self.frames.iter().all(|frame| frame.sigma.is_some());
         for (l, error) in errors.iter_mut().enumerate() {
             let count = f64::from(block.count[l]);
-            let median = self.statistic == Statistic::Median && block.count[l] > 2;
-            let factor = if median { MEDIAN_FACTOR } else { 1.0 };
+            let factor = if median & (block.count[l] > 2) { MEDIAN_FACTOR } else { 1.0 };
             let variance = if given {
-                self.given(block, start + l, l, sorted)
+                self.given(block.count[l], start + l, l, sorted)
             } else {
                 block.squares[l] / (count - 1.0)
             };
@@ -298,11 +320,11 @@ impl<T: Word> Plan<'_, T> {
         }
     }
 
-    /// Mean of the variances that came with the values kept of pixel `p`, which is lane `l`.
-    fn given(&self, block: &Block, p: usize, l: usize, sorted: Option<(Ranks, &[[f32; W]])>) -> f64 {
+    /// Mean of the variances that came with the `count` values kept of pixel `p`, which is lane `l`.
+    fn given(&self, count: u32, p: usize, l: usize, sorted: Option<Kept<'_>>) -> f64 {
         let (mut least, mut most) = (f32::MIN, f32::MAX);
         if let Some((ranks, rows)) = sorted
-            && block.count[l] > 0
+            && count > 0
         {
             (least, most) = (rows[ranks.low[l] as usize][l], rows[ranks.high[l] as usize - 1][l]);
         }

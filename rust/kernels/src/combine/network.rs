@@ -5,8 +5,6 @@
 //! vector of pixels does each in two instructions. Where only some ranks are asked for, whatever does not lead to
 //! them is left out, walking the list backwards.
 
-use super::W;
-
 /// Values that can be put in order.
 pub trait Key: Copy + Default {
     /// The lesser of two.
@@ -107,23 +105,23 @@ impl Network {
 
     /// Run it over the lanes of `rows`.
     #[inline(always)]
-    pub fn run<K: Key>(&self, rows: &mut [[K; W]]) {
+    pub fn run<K: Key, const N: usize>(&self, rows: &mut [[K; N]]) {
         for &(low, high, keep) in &self.0 {
             let (before, after) = rows.split_at_mut(high as usize);
             let (a, b) = (&mut before[low as usize], &mut after[0]);
             match keep {
                 Keep::Both => {
-                    for l in 0..W {
+                    for l in 0..N {
                         (a[l], b[l]) = (a[l].lesser(b[l]), a[l].greater(b[l]));
                     }
                 }
                 Keep::Lesser => {
-                    for l in 0..W {
+                    for l in 0..N {
                         a[l] = a[l].lesser(b[l]);
                     }
                 }
                 Keep::Greater => {
-                    for l in 0..W {
+                    for l in 0..N {
                         b[l] = a[l].greater(b[l]);
                     }
                 }
@@ -135,6 +133,7 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::combine::W;
 
     /// By the 0-1 principle a network that sorts all zeros and ones sorts everything.
     #[test]
