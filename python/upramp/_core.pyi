@@ -95,9 +95,9 @@ def combine_frames(
     extremes: tuple[int, int] | None,
     data: NDArray[np.float32],
     uncertainty: NDArray[np.float32] | None,
-    count: NDArray[np.uint16],
+    count: NDArray[np.uint16] | None,
     threads: int,
-) -> None: ...
+) -> bool: ...
 def reference_levels(
     sci: NDArray[np.float32], region: _Bounds, columns: list[list[int]], threads: int
 ) -> list[float]: ...

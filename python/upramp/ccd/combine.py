@@ -41,7 +41,7 @@ class Combined:
     mask : ndarray, (ny, nx) bool
         True where `count` is 0.
     count : ndarray, (ny, nx) uint16
-        Values that `data` is made of.
+        Values that `data` is made of; read only where it is the same number everywhere.
     """
 
     data: NDArray[np.float32]
@@ -233,7 +233,12 @@ def combine_opened(
     ny, nx = shape
     rows = _band(frames, kind, has_std, memory_limit)
     data = np.empty(shape, np.float32)
-    count = np.empty(shape, np.uint16)
+    # Words that are neither masked nor scaled are all used: no need to count them.
+    plain = kind == "u2" and method == "median" and clip is None and extremes is None
+    plain = plain and not any(frame.has_mask for frame in frames)
+    plain = plain and all(number == 1 for number in scales) and not any(zeros)
+    count = None if plain else np.empty(shape, np.uint16)
+    empty = False
     error = np.empty(shape, np.float32) if uncertainty else None
     copied = [frame.copies(kind) for frame in frames]
     scratch = np.empty((sum(copied), min(rows, ny) * nx), kind)
@@ -251,7 +256,7 @@ def combine_opened(
                 return frame.words(y0, y1, kind, room), frame.mask(y0, y1), std
 
             got = list(each(read, zip(frames, rooms, strict=True)))
-            _core.combine_frames(
+            empty |= _core.combine_frames(
                 [words.words for words, _, _ in got],
                 [words.swapped for words, _, _ in got],
                 [words.flipped for words, _, _ in got],
@@ -264,10 +269,12 @@ def combine_opened(
                 extremes,
                 data[y0:y1].reshape(-1),
                 None if error is None else error[y0:y1].reshape(-1),
-                count[y0:y1].reshape(-1),
+                None if count is None else count[y0:y1].reshape(-1),
                 threads,
             )
-    return Combined(data, error, count == 0, count)
+    if count is None:
+        count = np.broadcast_to(np.uint16(len(frames)), shape)
+    return Combined(data, error, count == 0 if empty else np.zeros(shape, bool), count)
 
 
 def _band(frames: Sequence[Frame], kind: Kind, has_std: bool, memory_limit: int) -> int:

@@ -12,7 +12,8 @@ type Clip = (f64, f64, usize, String, String);
 
 /// Combine frames given as flat arrays of one type into `data`, `uncertainty` and `count`.
 ///
-/// `swapped` and `flipped` tell how their words are stored; `clip` or `extremes` what is left out.
+/// `swapped` and `flipped` tell how their words are stored; `clip` or `extremes` what is left out. Whether any pixel
+/// is without a value. `count` may be None for a median of words that are neither masked nor scaled.
 #[pyfunction]
 #[pyo3(signature = (
     words, swapped, flipped, bad, sigma, scale, zero, method, clip, extremes, data, uncertainty, count, threads
@@ -32,9 +33,9 @@ pub fn combine_frames(
     extremes: Option<(usize, usize)>,
     mut data: PyReadwriteArray1<'_, f32>,
     mut uncertainty: Option<PyReadwriteArray1<'_, f32>>,
-    mut count: PyReadwriteArray1<'_, u16>,
+    mut count: Option<PyReadwriteArray1<'_, u16>>,
     threads: usize,
-) -> PyResult<()> {
+) -> PyResult<bool> {
     let rest = Rest { swapped, flipped, bad, sigma, scale, zero };
     let statistic = if method == "mean" { Statistic::Mean } else { Statistic::Median };
     let rejection = match (clip, extremes) {
@@ -49,7 +50,7 @@ pub fn combine_frames(
     let outputs = Outputs {
         data: data.as_slice_mut()?,
         uncertainty: uncertainty.as_mut().map(|array| array.as_slice_mut()).transpose()?,
-        count: count.as_slice_mut()?,
+        count: count.as_mut().map(|array| array.as_slice_mut()).transpose()?,
     };
     if let Ok(words) = words.extract::<Vec<PyReadonlyArray1<'_, u16>>>() {
         return run(py, &words, &rest, statistic, rejection, outputs, threads);
@@ -78,7 +79,7 @@ fn run<T: Word + Element>(
     rejection: Rejection,
     outputs: Outputs<'_>,
     threads: usize,
-) -> PyResult<()> {
+) -> PyResult<bool> {
     let lengths = [rest.swapped.len(), rest.flipped.len(), rest.bad.len(), rest.scale.len(), rest.zero.len()];
     let sigmas = rest.sigma.as_ref().map_or(words.len(), Vec::len);
     if let Some(&got) = lengths.iter().chain([&sigmas]).find(|&&length| length != words.len()) {

@@ -20,7 +20,7 @@ fn run<T: Word>(
 ) -> Result<Answer, upramp_kernels::Error> {
     let len = frames.first().map_or(0, |frame| frame.words.len());
     let (mut data, mut error, mut count) = (vec![0.0; len], vec![0.0; len], vec![0; len]);
-    let outputs = Outputs { data: &mut data, uncertainty: Some(&mut error), count: &mut count };
+    let outputs = Outputs { data: &mut data, uncertainty: Some(&mut error), count: Some(&mut count) };
     combine(frames, statistic, rejection, outputs, threads)?;
     Ok((data, error, count))
 }

@@ -1,6 +1,7 @@
 //! From the words of frames, as a file or an array holds them, to rows of lanes.
 
 use super::{Frame, W, WIDE};
+use crate::simd;
 
 /// Pixels as they are stored.
 pub trait Word: Copy + Sync + 'static {
@@ -52,6 +53,7 @@ pub fn all_plain<T: Word>(frames: &[Frame<'_, T>]) -> bool {
 #[inline(always)]
 pub fn load_integers<T: Word>(frames: &[Frame<'_, T>], start: usize, len: usize, rows: &mut [[u16; WIDE]]) {
     for (frame, row) in frames.iter().zip(rows) {
+        bring::<T, WIDE>(frame.words, start);
         let words = &frame.words[start..start + len];
         // The flags are the same for all pixels of a frame: decided outside of the loop over them.
         match (frame.swapped, frame.flipped) {
@@ -74,6 +76,7 @@ pub fn load_numbers<T: Word>(
 ) -> [u32; W] {
     let mut bad = [0u32; W];
     for (frame, row) in frames.iter().zip(rows.iter_mut()) {
+        bring::<T, W>(frame.words, start);
         let words = &frame.words[start..start + len];
         let (scale, zero) = (frame.scale, frame.zero);
         match (frame.swapped, frame.flipped) {
@@ -96,6 +99,19 @@ pub fn load_numbers<T: Word>(
         }
     }
     bad.map(|count| frames.len() as u32 - count)
+}
+
+/// Ask for what comes a few blocks later: so many frames at a time are more than the processor foresees by itself.
+#[inline(always)]
+fn bring<T, const N: usize>(words: &[T], start: usize) {
+    const BLOCKS: usize = 4;
+    const LINE: usize = 64;
+    let ahead = start + BLOCKS * N;
+    if let Some(words) = words.get(ahead..ahead + N) {
+        for word in words.iter().step_by(LINE / size_of::<T>()) {
+            simd::prefetch(word);
+        }
+    }
 }
 
 #[inline(always)]

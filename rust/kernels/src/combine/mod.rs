@@ -27,6 +27,7 @@ use moments::moments;
 use network::{Key, Network};
 use reject::Ranks;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Pixels side by side in a block.
 pub const W: usize = 64;
@@ -86,18 +87,23 @@ pub struct Outputs<'a> {
     pub data: &'a mut [f32],
     /// Its uncertainty, if asked for.
     pub uncertainty: Option<&'a mut [f32]>,
-    /// Number of values used.
-    pub count: &'a mut [u16],
+    /// Number of values used. Need not be given where all are: see [`uses_all`].
+    pub count: Option<&'a mut [u16]>,
 }
 
-/// Combine frames; see the module.
+/// Whether every value of every frame is used, whatever it is.
+pub fn uses_all<T: Word>(frames: &[Frame<'_, T>], statistic: Statistic, rejection: Rejection) -> bool {
+    all_plain(frames) && statistic == Statistic::Median && rejection == Rejection::None
+}
+
+/// Combine frames; see the module. Whether any pixel is without a value.
 pub fn combine<T: Word>(
     frames: &[Frame<'_, T>],
     statistic: Statistic,
     rejection: Rejection,
     outputs: Outputs<'_>,
     threads: usize,
-) -> Result<()> {
+) -> Result<bool> {
     check(frames, rejection, &outputs)?;
     let count = frames.len();
     let plan = Plan {
@@ -106,18 +112,22 @@ pub fn combine<T: Word>(
         rejection,
         sort: Network::sort(count),
         middle: Network::middle(count),
-        integers: all_plain(frames) && statistic == Statistic::Median && rejection == Rejection::None,
+        integers: uses_all(frames, statistic, rejection),
+        empty: AtomicBool::new(false),
     };
     let Outputs { data, uncertainty, count: used } = outputs;
+    if used.is_none() && !plan.integers {
+        return Err(Error::value("count", "missing", "an array, since not all values may be used"));
+    }
     let mut errors = uncertainty.map(|slice| slice.chunks_mut(ITEM));
+    let mut used = used.map(|slice| slice.chunks_mut(ITEM));
     let items: Vec<Item<'_>> = data
         .chunks_mut(ITEM)
-        .zip(used.chunks_mut(ITEM))
         .enumerate()
-        .map(|(i, (data, count))| Item {
+        .map(|(i, data)| Item {
             start: i * ITEM,
             data,
-            count,
+            count: used.as_mut().and_then(Iterator::next),
             uncertainty: errors.as_mut().and_then(Iterator::next),
         })
         .collect();
@@ -126,7 +136,7 @@ pub fn combine<T: Word>(
         integers: vec![[0; WIDE]; if plan.integers { count } else { 0 }],
     };
     par::for_each(items, threads, scratch, |scratch, item| simd::run(Work { plan: &plan, scratch, item }));
-    Ok(())
+    Ok(plan.empty.into_inner())
 }
 
 fn check<T>(frames: &[Frame<'_, T>], rejection: Rejection, outputs: &Outputs<'_>) -> Result<()> {
@@ -137,7 +147,10 @@ fn check<T>(frames: &[Frame<'_, T>], rejection: Rejection, outputs: &Outputs<'_>
     let lens = |frame: &Frame<'_, T>| {
         [Some(frame.words.len()), frame.bad.map(<[bool]>::len), frame.sigma.map(<[f32]>::len)]
     };
-    let others = [Some(outputs.count.len()), outputs.uncertainty.as_ref().map(|slice| slice.len())];
+    let others = [
+        outputs.count.as_ref().map(|slice| slice.len()),
+        outputs.uncertainty.as_ref().map(|slice| slice.len()),
+    ];
     let mut all = frames.iter().flat_map(lens).chain(others).flatten();
     if let Some(got) = all.find(|&got| got != len) {
         return Err(Error::Shape { name: "frames", got: vec![got], expected: vec![len] });
@@ -162,13 +175,15 @@ struct Plan<'a, T> {
     middle: Network,
     /// Whether words can be compared as they are.
     integers: bool,
+    /// Whether a pixel without a value has been met.
+    empty: AtomicBool,
 }
 
 struct Item<'a> {
     start: usize,
     data: &'a mut [f32],
     uncertainty: Option<&'a mut [f32]>,
-    count: &'a mut [u16],
+    count: Option<&'a mut [u16]>,
 }
 
 /// Rows of a block, those that are used.
@@ -289,8 +304,13 @@ impl<T: Word> Plan<'_, T> {
         for (l, value) in item.data[here.clone()].iter_mut().enumerate() {
             *value = block.data[l] as f32;
         }
-        for (l, count) in item.count[here.clone()].iter_mut().enumerate() {
-            *count = block.count[l] as u16;
+        if let Some(used) = item.count.as_deref_mut() {
+            for (l, count) in used[here.clone()].iter_mut().enumerate() {
+                *count = block.count[l] as u16;
+            }
+        }
+        if block.count[..here.len()].contains(&0) {
+            self.empty.store(true, Ordering::Relaxed);
         }
         if let Some(errors) = item.uncertainty.as_deref_mut() {
             self.uncertainty(block, start, &mut errors[here], sorted);
