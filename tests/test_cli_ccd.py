@@ -45,7 +45,8 @@ def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str
 
 def test_a_night(night: dict[str, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in Path("raw").iterdir()}
-    assert main(["ccd", "bias", *night["bias"], "-o", "."]) == 0
+    assert main(["ccd", "bias", *night["bias"], "-o", ".", "--log", "log.txt"]) == 0
+    assert "median of 5 frames" in Path("log.txt").read_text()
     assert "master_bias.fits: 5 frames" in capsys.readouterr().out
     assert main(["ccd", "dark", *night["dark"], "--bias", "master_bias.fits", "-o", "dark.fits"]) == 0
     assert fits.getdata("dark.fits").mean() == pytest.approx(0.5, abs=0.02)

@@ -449,6 +449,25 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         combine([good, tmp_path / "cube2.fits"])
 
 
+def test_masks_of_another_shape_are_refused(tmp_path: Path) -> None:
+    hdus = [fits.PrimaryHDU(stack(1)[0]), fits.ImageHDU(np.zeros((3, 4), np.uint8), name="MASK")]
+    fits.HDUList(hdus).writeto(tmp_path / "x.fits")
+    with pytest.raises(InputError, match=r"x\.fits\[MASK,1\]: has shape \(3, 4\), expected \(7, 75\)"):
+        combine([tmp_path / "x.fits"])
+
+
+def test_a_file_left_out_takes_its_scale_with_it(tmp_path: Path) -> None:
+    cube = stack(3)
+    paths = write(tmp_path, cube)
+    notes: list[InputError] = []
+    names = [paths[0], tmp_path / "none.fits", *paths[1:]]
+    found = combine(names, "mean", scale=[1.0, 1e9, 2.0, 3.0], on_error=notes.append)
+    np.testing.assert_allclose(found.data, (cube[0] + 2 * cube[1] + 3 * cube[2]) / 3, rtol=1e-6)
+    assert len(notes) == 1
+    with pytest.raises(InputError, match="no frame can be used"):
+        combine([tmp_path / "none.fits"], on_error=notes.append)
+
+
 def test_headers_are_joined(tmp_path: Path) -> None:
     primary = fits.PrimaryHDU()
     primary.header["EXPTIME"] = 3.0

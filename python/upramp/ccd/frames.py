@@ -218,10 +218,10 @@ class FileFrame(Frame):
         bytes_only = stored.header["BITPIX"] == 8 and stored.scale == (1.0, 0.0)
         self._plain_bytes = bytes_only and "BLANK" not in stored.header
         self.kind = "u2" if file.image.is_unsigned or self._plain_bytes else "f4"
-        self._mask, self._std = (
-            file.planes[key] if key in file.planes and file.planes[key].unit.shape == self.shape else None
-            for key in (MASK, UNCERT)
-        )
+        for plane in file.planes.values():
+            if plane.unit.shape != self.shape:
+                raise InputError(f"{plane.label}: has shape {plane.unit.shape}, expected {self.shape}")
+        self._mask, self._std = (file.planes.get(key) for key in (MASK, UNCERT))
         self.has_mask, self.has_std = self._mask is not None, self._std is not None
 
     def copies(self, kind: Kind) -> bool:

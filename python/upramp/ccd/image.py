@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from enum import IntFlag
@@ -17,6 +18,8 @@ from upramp.exceptions import InputError
 from upramp.io import ImageFile, fits, write_extensions
 
 __all__ = ["CcdImage", "Dq", "as_image", "read_image"]
+
+log = logging.getLogger(__name__)
 
 _STRUCTURE = ("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "EXTEND", "PCOUNT", "GCOUNT")
 _STORAGE = ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM", "EXTNAME", "EXTVER")
@@ -114,6 +117,8 @@ class CcdImage:
         if self.count is not None:
             units.append(_unit(fits.ImageHDU, self.count.astype(np.int32), fits.Header(), "COUNT"))
         write_extensions(target, units, overwrite=overwrite)
+        for line in self.header.get("HISTORY", ()):
+            log.info("%s: %s", target, line)
         return target
 
     @classmethod

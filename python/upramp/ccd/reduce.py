@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from upramp.ccd.calibrated import CalibratedFrame, header_of
 from upramp.ccd.detector import Detector, exptime_of, filter_of, gain_of, read_noise_of, saturation_of
 from upramp.ccd.frames import open_frames
-from upramp.ccd.image import CcdImage, Dq, as_image, history, set_flag
+from upramp.ccd.image import CcdImage, Dq, as_image, history, read_image, set_flag
 from upramp.ccd.masters import CARDS, layout_lines, trimmed_header
 from upramp.exceptions import InputError
 
@@ -230,12 +230,12 @@ def _divide(
     return data, variance
 
 
-def read_flats(paths: list[Path], detector: Detector) -> dict[str, str | os.PathLike[str]]:
-    """Files of master flats by their filter.
+def read_flats(paths: Iterable[str | os.PathLike[str]], detector: Detector) -> dict[str, CcdImage]:
+    """Master flats by their filter.
 
     Parameters
     ----------
-    paths : list of Path
+    paths : iterable of path-like
         Files that :func:`upramp.ccd.master_flat` made.
     detector : Detector
         Names the keyword of the filter, perhaps.
@@ -245,10 +245,11 @@ def read_flats(paths: list[Path], detector: Detector) -> dict[str, str | os.Path
     ValueError
         Two of the same filter.
     """
-    found: dict[str, str | os.PathLike[str]] = {}
+    found: dict[str, CcdImage] = {}
     for path in paths:
-        name = filter_of(as_image(path, "flat").header, detector)
+        image = read_image(path)
+        name = filter_of(image.header, detector)
         if name in found:
-            raise ValueError(f"{found[name]} and {path} are both flats of filter {name!r}, expected one")
-        found[name] = path
+            raise ValueError(f"{found[name].name} and {path} are both flats of filter {name!r}, expected one")
+        found[name] = image
     return found

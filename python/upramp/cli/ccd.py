@@ -311,7 +311,7 @@ def _reduce(args: argparse.Namespace) -> int:
 
     detector = _detector(args)
     bias, dark = (None if path is None else read_image(path) for path in (args.bias, args.dark))
-    flats = {name: read_image(path) for name, path in read_flats(args.flat, detector).items()}
+    flats = read_flats(args.flat, detector)
     # A single flat without a filter in its header is meant for all.
     flat: Any = flats.get("") if list(flats) == [""] else flats or None
     mask = None if args.mask is None else read_image(args.mask).data != 0
