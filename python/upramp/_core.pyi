@@ -9,6 +9,7 @@ __all__ = [
     "average_intervals",
     "calibrate_reads",
     "cell_levels",
+    "combine_frames",
     "copy_swapped",
     "detect_cosmics",
     "divide_flat",
@@ -108,6 +109,22 @@ def calibrate_reads(
     times: tuple[float, list[NDArray[np.float32]]] | None,
     threads: int,
 ) -> list[float]: ...
+def combine_frames(
+    words: Sequence[NDArray[np.uint16]] | Sequence[NDArray[np.float32]],
+    swapped: Sequence[bool],
+    flipped: Sequence[bool],
+    bad: Sequence[NDArray[np.bool_] | None],
+    sigma: Sequence[NDArray[np.float32]] | None,
+    scale: Sequence[float],
+    zero: Sequence[float],
+    method: str,
+    clip: tuple[float, float, int, str, str] | None,
+    extremes: tuple[int, int] | None,
+    data: NDArray[np.float32],
+    uncertainty: NDArray[np.float32] | None,
+    count: NDArray[np.uint16] | None,
+    threads: int,
+) -> bool: ...
 def reference_levels(
     sci: NDArray[np.float32], region: _Bounds, columns: list[list[int]], threads: int
 ) -> list[float]: ...

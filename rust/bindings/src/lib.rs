@@ -2,6 +2,7 @@
 
 mod arrays;
 mod bytes;
+mod combine;
 mod detector;
 mod difference;
 mod enter;
@@ -23,6 +24,8 @@ mod _core {
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     use crate::bytes::{copy_swapped, swap_big_endian};
+    #[pymodule_export]
+    use crate::combine::combine_frames;
     #[pymodule_export]
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
     #[pymodule_export]
