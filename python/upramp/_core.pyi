@@ -28,6 +28,8 @@ __version__: str
 
 _Bounds = tuple[int, int, int, int]
 _Summary = tuple[float, float, float]
+_Samples = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.uint16]
+_Flags = NDArray[np.uint8] | NDArray[np.uint16]
 
 class _CrcorrParams(Protocol):
     @property
@@ -60,6 +62,24 @@ class _DqRule(Protocol):
     def passing(self) -> int: ...
     @property
     def hidden(self) -> int: ...
+    @property
+    def hit(self) -> int: ...
+
+class _GlsProducts(Protocol):
+    @property
+    def err(self) -> bool: ...
+    @property
+    def variances(self) -> bool: ...
+    @property
+    def goodness(self) -> bool: ...
+    @property
+    def exposure(self) -> bool: ...
+    @property
+    def hits(self) -> bool: ...
+    @property
+    def flags(self) -> bool: ...
+    @property
+    def pedestal(self) -> tuple[float, float] | None: ...
 
 def copy_swapped(words: NDArray[Any], into: NDArray[Any]) -> None: ...
 def swap_big_endian(words: NDArray[Any]) -> None: ...
@@ -180,10 +200,10 @@ def fit_crcorr(
     int,
 ]: ...
 def fit_gls(
-    sci: NDArray[np.float32],
-    untouched: NDArray[np.float32] | None,
+    sci: _Samples,
+    untouched: _Samples | None,
     removed: tuple[NDArray[np.float64], NDArray[np.float32] | None] | None,
-    dq: NDArray[np.uint16] | None,
+    dq: _Flags | None,
     mask: NDArray[np.bool_] | None,
     excluded: NDArray[np.bool_],
     scale: NDArray[np.float64],
@@ -191,20 +211,22 @@ def fit_gls(
     gain: float | NDArray[np.float32],
     read_noise: float | NDArray[np.float32],
     dark: float | NDArray[np.float32],
+    guess: float | NDArray[np.float32] | None,
     thresholds: tuple[float, float, int] | None,
     rule: _DqRule,
     region: _Bounds,
+    wanted: _GlsProducts,
     *,
-    details: bool,
-    sizes: bool,
-    flags: bool,
     threads: int,
 ) -> tuple[
-    list[NDArray[np.float32]],
-    NDArray[np.uint16],
-    tuple[list[NDArray[np.float32]], NDArray[np.int16], NDArray[np.bool_]] | None,
+    NDArray[np.float32],
     NDArray[np.float32] | None,
+    list[NDArray[np.float32]] | None,
+    tuple[NDArray[np.float32], NDArray[np.int16]] | None,
+    tuple[NDArray[np.float32], NDArray[np.uint16]] | None,
+    tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.float32]] | None,
     tuple[NDArray[np.uint16], NDArray[np.uint16], int] | None,
+    list[NDArray[np.float32]] | None,
 ]: ...
 def polygon_areas(vertices: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]: ...
 def find_overlaps(

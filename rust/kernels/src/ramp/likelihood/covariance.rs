@@ -79,6 +79,28 @@ impl Covariance {
         })
     }
 
+    /// The same with the first sample in front, as a difference to a signal at time 0 ([`super::pedestal`]).
+    pub fn with_first(&self, pattern: &Pattern<'_>) -> Result<Self> {
+        let (span, variance, count) = (pattern.mean[0], pattern.variance[0], pattern.count[0]);
+        if !(span > 0.0 && variance > 0.0) {
+            return Err(Error::value(
+                "times",
+                span,
+                "a first sample after time 0, where a pedestal is fitted",
+            ));
+        }
+        let front = |first: f64, rest: &[f64]| [&[first][..], rest].concat();
+        let both = span * self.dt[0];
+        Ok(Self {
+            dt: front(span, &self.dt),
+            read: front(1.0 / (count * span * span), &self.read),
+            photon: front(variance / (span * span), &self.photon),
+            read_next: front(-1.0 / (count * both), &self.read_next),
+            photon_next: front((span - variance) / both, &self.photon_next),
+            averaged: [&[false][..], &self.averaged].concat(),
+        })
+    }
+
     /// Number of differences.
     pub fn len(&self) -> usize {
         self.dt.len()
