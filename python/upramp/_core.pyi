@@ -13,7 +13,9 @@ __all__ = [
     "divide_flat",
     "fill_polygons",
     "find_overlaps",
+    "fit_casertano",
     "fit_crcorr",
+    "fit_differences",
     "fit_gls",
     "good_pixels",
     "image_statistic",
@@ -21,6 +23,7 @@ __all__ = [
     "polygon_areas",
     "read_stats",
     "reference_levels",
+    "search_differences",
     "swap_big_endian",
 ]
 
@@ -30,6 +33,16 @@ _Bounds = tuple[int, int, int, int]
 _Summary = tuple[float, float, float]
 _Samples = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.uint16]
 _Flags = NDArray[np.uint8] | NDArray[np.uint16]
+_Pattern = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+_PerPixel = float | NDArray[np.float32]
+_Covariance = tuple[
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.bool_],
+    float,
+]
 
 class _CrcorrParams(Protocol):
     @property
@@ -207,11 +220,11 @@ def fit_gls(
     mask: NDArray[np.bool_] | None,
     excluded: NDArray[np.bool_],
     scale: NDArray[np.float64],
-    pattern: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
-    gain: float | NDArray[np.float32],
-    read_noise: float | NDArray[np.float32],
-    dark: float | NDArray[np.float32],
-    guess: float | NDArray[np.float32] | None,
+    pattern: _Pattern,
+    gain: _PerPixel,
+    read_noise: _PerPixel,
+    dark: _PerPixel,
+    guess: _PerPixel | None,
     thresholds: tuple[float, float, int] | None,
     rule: _DqRule,
     region: _Bounds,
@@ -228,6 +241,45 @@ def fit_gls(
     tuple[NDArray[np.uint16], NDArray[np.uint16], int] | None,
     list[NDArray[np.float32]] | None,
 ]: ...
+def fit_casertano(
+    sci: _Samples,
+    dq: _Flags | None,
+    bad: int,
+    hit: int,
+    mask: NDArray[np.bool_] | None,
+    pattern: _Pattern,
+    gain: _PerPixel,
+    read_noise: _PerPixel,
+    threshold: tuple[float, float] | None,
+    *,
+    threads: int,
+) -> tuple[list[NDArray[np.float32]], NDArray[np.uint32], NDArray[np.uint16]]: ...
+def fit_differences(
+    diffs: NDArray[np.float64],
+    used: NDArray[np.bool_] | None,
+    noise: NDArray[np.float64],
+    guess: NDArray[np.float64],
+    covariance: _Covariance,
+    priors: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    *,
+    tables: bool,
+    threads: int,
+) -> tuple[
+    list[NDArray[np.float64]],
+    NDArray[np.float64],
+    list[NDArray[np.float64]],
+    list[NDArray[np.float64]],
+    list[NDArray[np.float64]],
+]: ...
+def search_differences(
+    diffs: NDArray[np.float64],
+    used: NDArray[np.bool_] | None,
+    noise: NDArray[np.float64],
+    covariance: _Covariance,
+    thresholds: tuple[float, float, int],
+    *,
+    threads: int,
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]: ...
 def polygon_areas(vertices: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]: ...
 def find_overlaps(
     vertices: NDArray[np.float64], starts: NDArray[np.int64], groups: NDArray[np.int64], threads: int

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from upramp.ramps.average import IntervalMean, average_intervals
+from upramp.ramps.bias import covariance_of, rate_bias
+from upramp.ramps.casertano import CASERTANO_THRESHOLD, CasertanoFit, fit_casertano
 from upramp.ramps.cells import CellLevels, cell_levels
 from upramp.ramps.crcorr import CrcorrFit, CrcorrParams, fit_crcorr
+from upramp.ramps.differences import Covariance, DifferenceFit, fit_differences, search_differences
 from upramp.ramps.intervals import Difference, IntervalStats, difference_stats
 from upramp.ramps.levels import ReadStats, read_stats
 from upramp.ramps.likelihood import DqRule, GlsFit, fit_gls
 
 __all__ = [
+    "CASERTANO_THRESHOLD",
+    "CasertanoFit",
     "CellLevels",
+    "Covariance",
     "CrcorrFit",
     "CrcorrParams",
     "Difference",
+    "DifferenceFit",
     "DqRule",
     "GlsFit",
     "IntervalMean",
@@ -21,8 +28,13 @@ __all__ = [
     "ReadStats",
     "average_intervals",
     "cell_levels",
+    "covariance_of",
     "difference_stats",
+    "fit_casertano",
     "fit_crcorr",
+    "fit_differences",
     "fit_gls",
+    "rate_bias",
     "read_stats",
+    "search_differences",
 ]

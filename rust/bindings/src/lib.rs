@@ -2,7 +2,9 @@
 
 mod arrays;
 mod bytes;
+mod casertano;
 mod detector;
+mod differences;
 mod enter;
 mod likelihood;
 mod overlap;
@@ -21,7 +23,11 @@ mod _core {
     #[pymodule_export]
     use crate::bytes::{copy_swapped, swap_big_endian};
     #[pymodule_export]
+    use crate::casertano::fit_casertano;
+    #[pymodule_export]
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
+    #[pymodule_export]
+    use crate::differences::{fit_differences, search_differences};
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]

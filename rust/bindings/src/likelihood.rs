@@ -28,7 +28,8 @@ pub enum PerPixel<'py> {
 }
 
 impl PerPixel<'_> {
-    fn image(&self) -> PyResult<Image<'_>> {
+    /// As kernels see it.
+    pub fn image(&self) -> PyResult<Image<'_>> {
         Ok(match self {
             Self::Same(value) => Image::Same(*value),
             Self::Each(values) => Image::Each(values.as_slice()?),

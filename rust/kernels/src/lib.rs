@@ -3,6 +3,8 @@
 //! | module | answers |
 //! |---|---|
 //! | [`ramp::crcorr`] | what is the count rate of every pixel, and which reads were hit by cosmic rays? |
+//! | [`ramp::likelihood`] | the same by generalised least squares and likelihood ratios |
+//! | [`ramp::casertano`] | the same by Casertano's weights |
 //! | [`reads`] | what is the background level of every read? |
 //! | [`detector`] | flat field, unit conversion and statistics of a read |
 //! | [`stats`] | exact medians and clipped statistics, the bricks of the above |

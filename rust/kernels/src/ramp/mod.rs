@@ -1,4 +1,5 @@
 //! Count rates from ramps.
 
+pub mod casertano;
 pub mod crcorr;
 pub mod likelihood;

@@ -27,6 +27,27 @@ pub struct Pattern<'a> {
     pub count: &'a [f64],
 }
 
+impl Pattern<'_> {
+    /// Refuse what is not the pattern of `nread` samples.
+    pub(in crate::ramp) fn check(&self, nread: usize) -> Result<()> {
+        let Pattern { mean, variance, count } = *self;
+        for (name, got) in
+            [("times", mean.len()), ("variance times", variance.len()), ("read counts", count.len())]
+        {
+            if got != nread {
+                return Err(Error::Shape { name, got: vec![got], expected: vec![nread] });
+            }
+        }
+        if mean.windows(2).any(|t| !(t[1] > t[0] && t[1].is_finite() && t[0].is_finite())) {
+            return Err(Error::value("times", format!("{mean:?}"), "finite numbers that increase"));
+        }
+        if !count.iter().all(|&n| n >= 1.0 && n.is_finite()) || variance.iter().any(|tau| !tau.is_finite()) {
+            return Err(Error::value("read pattern", format!("{count:?}"), "at least one read a sample"));
+        }
+        Ok(())
+    }
+}
+
 /// Coefficients of the covariance, one of each per difference.
 #[derive(Debug, Clone)]
 pub(super) struct Covariance {
@@ -47,19 +68,9 @@ pub(super) struct Covariance {
 impl Covariance {
     pub fn new(pattern: &Pattern<'_>) -> Result<Self> {
         let Pattern { mean, variance, count } = *pattern;
-        for (name, got) in [("variance times", variance.len()), ("read counts", count.len())] {
-            if got != mean.len() {
-                return Err(Error::Shape { name, got: vec![got], expected: vec![mean.len()] });
-            }
-        }
+        pattern.check(mean.len())?;
         if mean.len() < 2 {
             return Err(Error::value("nread", mean.len(), "at least 2"));
-        }
-        if mean.windows(2).any(|t| !(t[1] > t[0] && t[1].is_finite() && t[0].is_finite())) {
-            return Err(Error::value("times", format!("{mean:?}"), "finite numbers that increase"));
-        }
-        if !count.iter().all(|&n| n >= 1.0 && n.is_finite()) || variance.iter().any(|tau| !tau.is_finite()) {
-            return Err(Error::value("read pattern", format!("{count:?}"), "at least one read a sample"));
         }
         let dt: Vec<f64> = mean.windows(2).map(|t| t[1] - t[0]).collect();
         let n = dt.len();

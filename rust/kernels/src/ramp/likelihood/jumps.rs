@@ -17,6 +17,7 @@
 use super::covariance::Covariance;
 use super::system::System;
 use super::tile::{LANES, Tile};
+use crate::{Error, Result};
 
 /// Information that remains of a difference once the others set the rate: below it is rounding.
 const ROUNDING: f64 = 1e-10;
@@ -30,6 +31,19 @@ pub struct Thresholds {
     pub two: f64,
     /// Nothing is left out of so few differences.
     pub fewest: u16,
+}
+
+impl Thresholds {
+    pub(super) fn check(&self) -> Result<()> {
+        let Self { one, two, fewest } = *self;
+        if fewest < 2 {
+            return Err(Error::value("fewest", fewest, "2 or more: which of two is wrong could not be told"));
+        }
+        if one > 0.0 && two > 0.0 {
+            return Ok(());
+        }
+        Err(Error::value("thresholds", format!("{one}, {two}"), "positive numbers"))
+    }
 }
 
 /// Differences to leave out: the first, how many, and the rates that the hits have added to them.

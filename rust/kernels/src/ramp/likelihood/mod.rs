@@ -14,6 +14,7 @@
 
 mod block;
 mod covariance;
+mod differences;
 mod guess;
 mod jumps;
 mod load;
@@ -24,6 +25,7 @@ mod system;
 mod tile;
 
 pub use covariance::Pattern;
+pub use differences::{Coefficients, Differences, Priors, Solution, fit_differences, search_differences};
 pub use jumps::Thresholds;
 pub use pedestal::Prior;
 pub use products::{Fit, Found};
@@ -41,6 +43,21 @@ pub enum Image<'a> {
     Same(f64),
     /// One each, `(ny, nx)`.
     Each(&'a [f32]),
+}
+
+impl Image<'_> {
+    /// Refuse an image of another shape, and numbers that can be of no pixel.
+    pub(in crate::ramp) fn check(&self, name: &'static str, [ny, nx]: [usize; 2]) -> Result<()> {
+        match self {
+            Image::Each(values) if values.len() != ny * nx => {
+                Err(Error::Shape { name, got: vec![values.len()], expected: vec![ny, nx] })
+            }
+            Image::Same(value) if !(*value >= 0.0 && value.is_finite()) => {
+                Err(Error::value(name, value, "a finite number, 0 or more"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A background that was subtracted from the signal, whose noise remains.
@@ -187,11 +204,7 @@ fn check(reads: &Reads<'_>, params: &Params) -> Result<()> {
             return Err(Error::value("pedestal", "asked for", "none where a background has been subtracted"));
         }
     }
-    for (name, got) in [
-        ("excluded", reads.excluded.len()),
-        ("scale", reads.scale.len()),
-        ("times", reads.pattern.mean.len()),
-    ] {
+    for (name, got) in [("excluded", reads.excluded.len()), ("scale", reads.scale.len())] {
         if got != nread {
             return Err(Error::Shape { name, got: vec![got], expected: vec![nread] });
         }
@@ -200,24 +213,7 @@ fn check(reads: &Reads<'_>, params: &Params) -> Result<()> {
     let images =
         [("gain", reads.gain), ("read_noise", reads.read_noise), ("dark", reads.dark), ("rate_guess", guess)];
     for (name, image) in images {
-        match image {
-            Image::Each(values) if values.len() != ny * nx => {
-                return Err(Error::Shape { name, got: vec![values.len()], expected: vec![ny, nx] });
-            }
-            Image::Same(value) if !(value >= 0.0 && value.is_finite()) => {
-                return Err(Error::value(name, value, "a finite number, 0 or more"));
-            }
-            _ => {}
-        }
+        image.check(name, [ny, nx])?;
     }
-    if let Some(Thresholds { one, two, fewest }) = params.thresholds {
-        if fewest < 2 {
-            return Err(Error::value("fewest", fewest, "2 or more: which of two is wrong could not be told"));
-        }
-        if one > 0.0 && two > 0.0 {
-            return Ok(());
-        }
-        return Err(Error::value("thresholds", format!("{one}, {two}"), "positive numbers"));
-    }
-    Ok(())
+    params.thresholds.as_ref().map_or(Ok(()), Thresholds::check)
 }

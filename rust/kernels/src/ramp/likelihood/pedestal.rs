@@ -91,6 +91,22 @@ impl Pedestal {
         self.solve(cov, ramps.noise2, guess, prior)
     }
 
+    /// The same for differences, the first of which is the first sample.
+    #[inline(always)]
+    pub fn of(
+        &mut self,
+        cov: &Covariance,
+        rates: &[Tile],
+        used: &[Tile],
+        noise2: &Tile,
+        guess: &Tile,
+        prior: &[Tile; 2],
+    ) -> Joint {
+        self.rates.copy_from_slice(rates);
+        self.used.copy_from_slice(used);
+        self.solve(cov, noise2, guess, prior)
+    }
+
     #[inline(always)]
     fn solve(&mut self, cov: &Covariance, noise2: &Tile, guess: &Tile, prior: &[Tile; 2]) -> Joint {
         let n = cov.len();
