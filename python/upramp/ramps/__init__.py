@@ -8,6 +8,7 @@ from upramp.ramps.crcorr import CrcorrFit, CrcorrParams, fit_crcorr
 from upramp.ramps.intervals import Difference, IntervalStats, difference_stats
 from upramp.ramps.levels import ReadStats, read_stats
 from upramp.ramps.likelihood import DqRule, GlsFit, fit_gls
+from upramp.ramps.ols import OlsFit, RampBits, RateImages, SegmentImages, fit_ols
 
 __all__ = [
     "CellLevels",
@@ -18,11 +19,16 @@ __all__ = [
     "GlsFit",
     "IntervalMean",
     "IntervalStats",
+    "OlsFit",
+    "RampBits",
+    "RateImages",
     "ReadStats",
+    "SegmentImages",
     "average_intervals",
     "cell_levels",
     "difference_stats",
     "fit_crcorr",
     "fit_gls",
+    "fit_ols",
     "read_stats",
 ]

@@ -5,9 +5,11 @@ mod bytes;
 mod detector;
 mod enter;
 mod likelihood;
+mod ols;
 mod overlap;
 mod ramp;
 mod reads;
+mod stack;
 mod stats;
 
 use pyo3::prelude::*;
@@ -24,6 +26,8 @@ mod _core {
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
     #[pymodule_export]
     use crate::likelihood::fit_gls;
+    #[pymodule_export]
+    use crate::ols::fit_ols;
     #[pymodule_export]
     use crate::overlap::{fill_polygons, find_overlaps, polygon_areas};
     #[pymodule_export]

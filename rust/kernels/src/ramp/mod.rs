@@ -2,3 +2,4 @@
 
 pub mod crcorr;
 pub mod likelihood;
+pub mod ols;

@@ -13,11 +13,11 @@
 
 mod block;
 mod covariance;
-mod guess;
+pub(crate) mod guess;
 mod jumps;
 mod samples;
 mod system;
-mod tile;
+pub(crate) mod tile;
 
 pub use covariance::Pattern;
 pub use jumps::Thresholds;
