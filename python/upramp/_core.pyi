@@ -17,6 +17,7 @@ __all__ = [
     "fit_crcorr",
     "fit_differences",
     "fit_gls",
+    "fit_ols",
     "good_pixels",
     "image_statistic",
     "interval_stats",
@@ -93,6 +94,23 @@ class _GlsProducts(Protocol):
     def flags(self) -> bool: ...
     @property
     def pedestal(self) -> tuple[float, float] | None: ...
+
+class _RampBits(Protocol):
+    @property
+    def do_not_use(self) -> int: ...
+    @property
+    def saturated(self) -> int: ...
+    @property
+    def jump(self) -> int: ...
+    @property
+    def persistence(self) -> int: ...
+    @property
+    def charge_loss(self) -> int: ...
+    @property
+    def no_gain(self) -> int: ...
+
+_Rates = tuple[list[NDArray[np.float32]], NDArray[np.uint32]]
+_PerPixel = float | NDArray[np.float32]
 
 def copy_swapped(words: NDArray[Any], into: NDArray[Any]) -> None: ...
 def swap_big_endian(words: NDArray[Any]) -> None: ...
@@ -306,3 +324,27 @@ def image_statistic(
     thresholds: tuple[float, float],
     width: float,
 ) -> tuple[float, int, float]: ...
+def fit_ols(
+    data: NDArray[Any],
+    dq: NDArray[Any] | None,
+    original: NDArray[Any] | None,
+    pixel_dq: NDArray[np.uint32] | None,
+    zeroframe: NDArray[np.float32] | None,
+    gain: _PerPixel,
+    read_noise: _PerPixel,
+    dark: _PerPixel,
+    times: tuple[float, float, float, float],
+    bits: _RampBits,
+    *,
+    suppress: bool,
+    lone_first: bool,
+    integrations: bool,
+    segments: bool,
+    parity: bool,
+    threads: int,
+) -> tuple[
+    _Rates,
+    _Rates | None,
+    tuple[list[NDArray[np.float32]], NDArray[np.float32], NDArray[np.float32]] | None,
+    NDArray[np.int64],
+]: ...

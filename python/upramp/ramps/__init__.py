@@ -11,6 +11,7 @@ from upramp.ramps.differences import Covariance, DifferenceFit, fit_differences,
 from upramp.ramps.intervals import Difference, IntervalStats, difference_stats
 from upramp.ramps.levels import ReadStats, read_stats
 from upramp.ramps.likelihood import DqRule, GlsFit, fit_gls
+from upramp.ramps.ols import OlsFit, RampBits, RateImages, SegmentImages, fit_ols
 
 __all__ = [
     "CASERTANO_THRESHOLD",
@@ -25,7 +26,11 @@ __all__ = [
     "GlsFit",
     "IntervalMean",
     "IntervalStats",
+    "OlsFit",
+    "RampBits",
+    "RateImages",
     "ReadStats",
+    "SegmentImages",
     "average_intervals",
     "cell_levels",
     "covariance_of",
@@ -34,6 +39,7 @@ __all__ = [
     "fit_crcorr",
     "fit_differences",
     "fit_gls",
+    "fit_ols",
     "rate_bias",
     "read_stats",
     "search_differences",

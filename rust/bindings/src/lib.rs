@@ -7,9 +7,11 @@ mod detector;
 mod differences;
 mod enter;
 mod likelihood;
+mod ols;
 mod overlap;
 mod ramp;
 mod reads;
+mod stack;
 mod stats;
 
 use pyo3::prelude::*;
@@ -30,6 +32,8 @@ mod _core {
     use crate::differences::{fit_differences, search_differences};
     #[pymodule_export]
     use crate::likelihood::fit_gls;
+    #[pymodule_export]
+    use crate::ols::fit_ols;
     #[pymodule_export]
     use crate::overlap::{fill_polygons, find_overlaps, polygon_areas};
     #[pymodule_export]

@@ -3,3 +3,4 @@
 pub mod casertano;
 pub mod crcorr;
 pub mod likelihood;
+pub mod ols;

@@ -9,7 +9,7 @@ use super::tile::{LANES, Tile};
 
 /// Pairs of places to compare and swap, in order.
 #[derive(Debug, Clone)]
-pub(super) struct Network(Vec<[u16; 2]>);
+pub(crate) struct Network(Vec<[u16; 2]>);
 
 impl Network {
     /// A network that sorts `len` numbers.

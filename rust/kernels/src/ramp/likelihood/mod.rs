@@ -15,14 +15,14 @@
 mod block;
 mod covariance;
 mod differences;
-mod guess;
+pub(crate) mod guess;
 mod jumps;
 mod load;
 mod pedestal;
 mod products;
 mod samples;
 mod system;
-mod tile;
+pub(crate) mod tile;
 
 pub use covariance::Pattern;
 pub use differences::{Coefficients, Differences, Priors, Solution, fit_differences, search_differences};
