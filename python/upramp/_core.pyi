@@ -110,7 +110,6 @@ class _RampBits(Protocol):
     def no_gain(self) -> int: ...
 
 _Rates = tuple[list[NDArray[np.float32]], NDArray[np.uint32]]
-_PerPixel = float | NDArray[np.float32]
 
 def copy_swapped(words: NDArray[Any], into: NDArray[Any]) -> None: ...
 def swap_big_endian(words: NDArray[Any]) -> None: ...
@@ -269,6 +268,7 @@ def fit_casertano(
     gain: _PerPixel,
     read_noise: _PerPixel,
     threshold: tuple[float, float] | None,
+    power: float | None,
     *,
     threads: int,
 ) -> tuple[list[NDArray[np.float32]], NDArray[np.uint32], NDArray[np.uint16]]: ...

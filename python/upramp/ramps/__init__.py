@@ -8,13 +8,17 @@ from upramp.ramps.casertano import CASERTANO_THRESHOLD, CasertanoFit, fit_casert
 from upramp.ramps.cells import CellLevels, cell_levels
 from upramp.ramps.crcorr import CrcorrFit, CrcorrParams, fit_crcorr
 from upramp.ramps.differences import Covariance, DifferenceFit, fit_differences, search_differences
+from upramp.ramps.fit import FIT_METHODS, JUMP_METHODS, fit
 from upramp.ramps.intervals import Difference, IntervalStats, difference_stats
 from upramp.ramps.levels import ReadStats, read_stats
 from upramp.ramps.likelihood import DqRule, GlsFit, fit_gls
 from upramp.ramps.ols import OlsFit, RampBits, RateImages, SegmentImages, fit_ols
+from upramp.ramps.ramp_fit import HitList, RampFit
 
 __all__ = [
     "CASERTANO_THRESHOLD",
+    "FIT_METHODS",
+    "JUMP_METHODS",
     "CasertanoFit",
     "CellLevels",
     "Covariance",
@@ -24,10 +28,12 @@ __all__ = [
     "DifferenceFit",
     "DqRule",
     "GlsFit",
+    "HitList",
     "IntervalMean",
     "IntervalStats",
     "OlsFit",
     "RampBits",
+    "RampFit",
     "RateImages",
     "ReadStats",
     "SegmentImages",
@@ -35,6 +41,7 @@ __all__ = [
     "cell_levels",
     "covariance_of",
     "difference_stats",
+    "fit",
     "fit_casertano",
     "fit_crcorr",
     "fit_differences",

@@ -42,6 +42,7 @@ def fit_casertano(
     hit: int = 0,
     mask: ArrayLike | None = None,
     threshold: tuple[float, float] | None = None,
+    power: float | None = None,
     threads: int | None = None,
 ) -> CasertanoFit:
     r"""Fit the ramp of every pixel with Casertano's weights.
@@ -67,6 +68,9 @@ def fit_casertano(
     threshold : (float, float), optional
         Threshold of the search for hits at 1 e-/s, and its fall per decade; see :data:`CASERTANO_THRESHOLD`. None
         does not search.
+    power : float, optional
+        Power of the weights: 0 gives every read the same, large ones leave the ends alone. By default it grows with
+        the signal to noise.
     threads : int, optional
         Number of threads; default the cores this process may use. The result does not depend on it.
 
@@ -108,6 +112,7 @@ def fit_casertano(
         per_pixel("gain", gain, shape),
         per_pixel("read_noise", read_noise, shape),
         threshold,
+        power,
         threads=count_threads(threads),
     )
     return CasertanoFit(rate, var_poisson, var_rnoise, (pixel, sample))

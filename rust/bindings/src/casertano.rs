@@ -11,7 +11,7 @@ type Products<'py> = ([Bound<'py, PyArray2<f32>>; 3], Bound<'py, PyArray1<u32>>,
 
 /// Fit every ramp: (rate, var_poisson, var_rnoise), then the hits: pixels, and the first of the two samples taken out.
 #[pyfunction]
-#[pyo3(signature = (sci, dq, bad, hit, mask, pattern, gain, read_noise, threshold, *, threads))]
+#[pyo3(signature = (sci, dq, bad, hit, mask, pattern, gain, read_noise, threshold, power, *, threads))]
 #[expect(clippy::too_many_arguments, reason = "the flat list the Python layer fills by name")]
 pub fn fit_casertano<'py>(
     py: Python<'py>,
@@ -24,6 +24,7 @@ pub fn fit_casertano<'py>(
     gain: PerPixel<'py>,
     read_noise: PerPixel<'py>,
     threshold: Option<(f64, f64)>,
+    power: Option<f64>,
     threads: usize,
 ) -> PyResult<Products<'py>> {
     let sci = sci.source();
@@ -42,6 +43,7 @@ pub fn fit_casertano<'py>(
         },
         gain: gain.image()?,
         read_noise: read_noise.image()?,
+        power,
     };
     let [_, ny, nx] = reads.sci.shape();
     let threshold = threshold.map(|(intercept, constant)| Threshold { intercept, constant });

@@ -28,7 +28,7 @@
 use super::likelihood::{Image, Pattern};
 use crate::simd::zeros;
 use crate::view::{Source, expect_shape};
-use crate::{Result, par};
+use crate::{Error, Result, par};
 use std::collections::HashMap;
 
 /// Pixels whose samples are read together.
@@ -60,6 +60,8 @@ pub struct Reads<'a> {
     pub gain: Image<'a>,
     /// Noise of one read, electrons.
     pub read_noise: Image<'a>,
+    /// Power P for all; none: by the signal to noise.
+    pub power: Option<f64>,
 }
 
 /// Threshold of the search: `intercept - constant log10(rate)`, the rate taken between 1 and 10,000 electrons per second.
@@ -225,8 +227,7 @@ impl Room {
             if a == b {
                 continue;
             }
-            let weights =
-                weights_of(&mut self.whole, &mut self.others, &reads.pattern, &self.ramp, (a, b), noise);
+            let weights = weights_of((&mut self.whole, &mut self.others), reads, &self.ramp, (a, b), noise);
             let slope: f64 = weights.k.iter().zip(&self.ramp[a..=b]).map(|(k, r)| k * r).sum();
             if let Some(threshold) = threshold
                 && let Some(hit) = search(&reads.pattern, &self.ramp, (a, b), slope, noise, threshold)
@@ -276,18 +277,24 @@ impl Room {
 
 /// Weights of a piece, from those worked out before if they are among them.
 fn weights_of<'a>(
-    whole: &'a mut [Option<Weights>],
-    others: &'a mut HashMap<(usize, usize, usize), Weights>,
-    pattern: &Pattern<'_>,
+    kept: (&'a mut [Option<Weights>], &'a mut HashMap<(usize, usize, usize), Weights>),
+    reads: &Reads<'_>,
     ramp: &[f64],
     (a, b): (usize, usize),
     noise: f64,
 ) -> &'a Weights {
-    let signal = (ramp[b] - ramp[a]).max(0.0);
-    let ratio = signal / (noise * noise + signal).sqrt();
-    // Neither signal nor noise: not a number, and no weights.
-    let kind = POWERS.iter().position(|&(limit, _)| ratio < limit).unwrap_or_default();
-    let make = || Weights::new(pattern, a, b, POWERS[kind].1);
+    let (whole, others) = kept;
+    let (kind, power) = match reads.power {
+        Some(power) => (0, power),
+        None => {
+            let signal = (ramp[b] - ramp[a]).max(0.0);
+            let ratio = signal / (noise * noise + signal).sqrt();
+            // Neither signal nor noise: not a number, and no weights.
+            let kind = POWERS.iter().position(|&(limit, _)| ratio < limit).unwrap_or_default();
+            (kind, POWERS[kind].1)
+        }
+    };
+    let make = || Weights::new(&reads.pattern, a, b, power);
     if (a, b) == (0, ramp.len() - 1) {
         return whole[kind].get_or_insert_with(make);
     }
@@ -335,6 +342,11 @@ fn check(reads: &Reads<'_>) -> Result<[usize; 3]> {
         expect_shape("mask", mask, [nread.saturating_sub(1), ny, nx])?;
     }
     reads.pattern.check(nread)?;
+    if let Some(power) = reads.power
+        && !(power >= 0.0 && power.is_finite())
+    {
+        return Err(Error::value("power", power, "a finite number, 0 or more"));
+    }
     for (name, image) in [("gain", reads.gain), ("read_noise", reads.read_noise)] {
         image.check(name, [ny, nx])?;
     }
@@ -361,6 +373,7 @@ mod tests {
             pattern: Pattern { mean: &times, variance: &times, count: &vec![1.0; n] },
             gain: Image::Same(1.0),
             read_noise: Image::Same(noise),
+            power: None,
         };
         fit_casertano(&reads, threshold, 1).unwrap()
     }
