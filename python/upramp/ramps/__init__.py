@@ -6,6 +6,7 @@ from upramp.ramps.average import IntervalMean, average_intervals
 from upramp.ramps.cells import CellLevels, cell_levels
 from upramp.ramps.crcorr import CrcorrFit, CrcorrParams, fit_crcorr
 from upramp.ramps.intervals import Difference, IntervalStats, difference_stats
+from upramp.ramps.jumps import JumpRule, TwoPointJumps, find_jumps
 from upramp.ramps.levels import ReadStats, read_stats
 from upramp.ramps.likelihood import DqRule, GlsFit, fit_gls
 from upramp.ramps.ols import OlsFit, RampBits, RateImages, SegmentImages, fit_ols
@@ -19,14 +20,17 @@ __all__ = [
     "GlsFit",
     "IntervalMean",
     "IntervalStats",
+    "JumpRule",
     "OlsFit",
     "RampBits",
     "RateImages",
     "ReadStats",
     "SegmentImages",
+    "TwoPointJumps",
     "average_intervals",
     "cell_levels",
     "difference_stats",
+    "find_jumps",
     "fit_crcorr",
     "fit_gls",
     "fit_ols",

@@ -4,6 +4,7 @@ mod arrays;
 mod bytes;
 mod detector;
 mod enter;
+mod jump;
 mod likelihood;
 mod ols;
 mod overlap;
@@ -24,6 +25,8 @@ mod _core {
     use crate::bytes::{copy_swapped, swap_big_endian};
     #[pymodule_export]
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
+    #[pymodule_export]
+    use crate::jump::find_jumps;
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]

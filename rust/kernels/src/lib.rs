@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`ramp::crcorr`] | what is the count rate of every pixel, and which reads were hit by cosmic rays? |
 //! | [`ramp::ols`] | the same, as JWST does it: weighted lines between hits |
+//! | [`jump`] | where did charge jump between two groups? |
 //! | [`reads`] | what is the background level of every read? |
 //! | [`detector`] | flat field, unit conversion and statistics of a read |
 //! | [`stats`] | exact medians and clipped statistics, the bricks of the above |
@@ -17,6 +18,7 @@ pub mod bytes;
 pub mod detector;
 pub mod dq;
 pub mod error;
+pub mod jump;
 pub mod overlap;
 pub mod par;
 pub mod ramp;
