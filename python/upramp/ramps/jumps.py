@@ -66,7 +66,7 @@ class TwoPointJumps:
     @property
     def jumps(self) -> NDArray[np.bool_]:
         """Differences that hold a jump, (nints, ngroups - 1, ny, nx): it fell after group k where jumps[:, k]."""
-        return np.not_equal(self.dq[:, 1:] & self.jump_bit, 0)
+        return np.asarray(self.dq[:, 1:] & self.jump_bit, bool)
 
 
 def find_jumps(
