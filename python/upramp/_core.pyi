@@ -12,6 +12,7 @@ __all__ = [
     "copy_swapped",
     "divide_flat",
     "fill_polygons",
+    "find_jumps",
     "find_overlaps",
     "fit_casertano",
     "fit_crcorr",
@@ -108,6 +109,24 @@ class _RampBits(Protocol):
     def charge_loss(self) -> int: ...
     @property
     def no_gain(self) -> int: ...
+
+class _JumpRule(Protocol):
+    @property
+    def thresholds(self) -> tuple[float, float, float]: ...
+    @property
+    def neighbours(self) -> tuple[float, float] | None: ...
+    @property
+    def after(self) -> Sequence[tuple[float, int]]: ...
+    @property
+    def single_pass(self) -> int: ...
+    @property
+    def fewest(self) -> int: ...
+    @property
+    def clip(self) -> int: ...
+    @property
+    def across(self) -> bool: ...
+    @property
+    def clear(self) -> bool: ...
 
 _Rates = tuple[list[NDArray[np.float32]], NDArray[np.uint32]]
 
@@ -348,3 +367,15 @@ def fit_ols(
     tuple[list[NDArray[np.float32]], NDArray[np.float32], NDArray[np.float32]] | None,
     NDArray[np.int64],
 ]: ...
+def find_jumps(
+    data: NDArray[Any],
+    dq: NDArray[Any] | None,
+    gain: _PerPixel,
+    read_noise: _PerPixel,
+    time: NDArray[np.float64],
+    reads: NDArray[np.float64],
+    rule: _JumpRule,
+    bits: _RampBits,
+    *,
+    threads: int,
+) -> tuple[NDArray[Any], int | None, list[NDArray[np.int64]]]: ...

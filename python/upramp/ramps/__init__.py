@@ -10,6 +10,7 @@ from upramp.ramps.crcorr import CrcorrFit, CrcorrParams, fit_crcorr
 from upramp.ramps.differences import Covariance, DifferenceFit, fit_differences, search_differences
 from upramp.ramps.fit import FIT_METHODS, JUMP_METHODS, fit
 from upramp.ramps.intervals import Difference, IntervalStats, difference_stats
+from upramp.ramps.jumps import JumpRule, TwoPointJumps, find_jumps
 from upramp.ramps.levels import ReadStats, read_stats
 from upramp.ramps.likelihood import DqRule, GlsFit, fit_gls
 from upramp.ramps.ols import OlsFit, RampBits, RateImages, SegmentImages, fit_ols
@@ -31,16 +32,19 @@ __all__ = [
     "HitList",
     "IntervalMean",
     "IntervalStats",
+    "JumpRule",
     "OlsFit",
     "RampBits",
     "RampFit",
     "RateImages",
     "ReadStats",
     "SegmentImages",
+    "TwoPointJumps",
     "average_intervals",
     "cell_levels",
     "covariance_of",
     "difference_stats",
+    "find_jumps",
     "fit",
     "fit_casertano",
     "fit_crcorr",

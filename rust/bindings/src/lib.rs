@@ -6,6 +6,7 @@ mod casertano;
 mod detector;
 mod differences;
 mod enter;
+mod jump;
 mod likelihood;
 mod ols;
 mod overlap;
@@ -30,6 +31,8 @@ mod _core {
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
     #[pymodule_export]
     use crate::differences::{fit_differences, search_differences};
+    #[pymodule_export]
+    use crate::jump::find_jumps;
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]

@@ -6,6 +6,7 @@
 //! | [`ramp::likelihood`] | the same by generalised least squares and likelihood ratios |
 //! | [`ramp::casertano`] | the same by Casertano's weights |
 //! | [`ramp::ols`] | the same, as JWST does it: weighted lines between hits |
+//! | [`jump`] | where did charge jump between two groups? |
 //! | [`reads`] | what is the background level of every read? |
 //! | [`detector`] | flat field, unit conversion and statistics of a read |
 //! | [`stats`] | exact medians and clipped statistics, the bricks of the above |
@@ -19,6 +20,7 @@ pub mod bytes;
 pub mod detector;
 pub mod dq;
 pub mod error;
+pub mod jump;
 pub mod overlap;
 pub mod par;
 pub mod ramp;

@@ -149,6 +149,31 @@ impl PerPixel<'_> {
     }
 }
 
+/// Cut planes into bands: for every band, its part of every plane.
+pub fn cut<T>(data: &mut [T], plane: usize, band: usize) -> Vec<Vec<&mut [T]>> {
+    let mut bands: Vec<Vec<&mut [T]>> = (0..plane.div_ceil(band)).map(|_| Vec::new()).collect();
+    for image in data.chunks_mut(plane) {
+        for (part, place) in image.chunks_mut(band).zip(&mut bands) {
+            place.push(part);
+        }
+    }
+    bands
+}
+
+/// Blocks of up to `size` pixels, each so short that `rest` says its pixels lie together.
+pub fn blocks(
+    pixels: Range<usize>,
+    size: usize,
+    rest: impl Fn(usize) -> usize,
+) -> impl Iterator<Item = Range<usize>> {
+    let mut at = pixels.start;
+    std::iter::from_fn(move || {
+        let run = size.min(pixels.end - at).min(rest(at));
+        at += run;
+        (run > 0).then_some(at - run..at)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

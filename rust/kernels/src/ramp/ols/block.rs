@@ -7,7 +7,7 @@ use super::{Band, Groups, Params, SEGMENT_IMAGES};
 use crate::ramp::likelihood::guess::Network;
 use crate::ramp::likelihood::tile::{LANES, Tile};
 use crate::simd;
-use crate::stack::{Flags, Sample};
+use crate::stack::{Flags, Sample, blocks};
 use std::ops::Range;
 
 /// Most samples of a block: they stay in the nearest caches.
@@ -123,18 +123,10 @@ impl<'a, T: Sample, D: Flags> Work<'a, T, D> {
     }
 
     /// Blocks of pixels that lie together in all stacks.
-    fn blocks(
-        &self,
-        first: usize,
-        len: usize,
-        size: usize,
-    ) -> impl Iterator<Item = Range<usize>> + use<'_, 'a, T, D> {
-        let mut at = first;
-        std::iter::from_fn(move || {
-            let flags = self.groups.dq.as_ref().map_or(usize::MAX, |dq| dq.rest(at));
-            let run = size.min(first + len - at).min(self.groups.data.rest(at)).min(flags);
-            at += run;
-            (run > 0).then_some(at - run..at)
+    fn blocks(&self, first: usize, len: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+        let Groups { data, dq, .. } = self.groups;
+        blocks(first..first + len, size, |at| {
+            data.rest(at).min(dq.as_ref().map_or(usize::MAX, |dq| dq.rest(at)))
         })
     }
 

@@ -23,7 +23,7 @@ mod weights;
 pub use segments::Bits;
 
 use crate::simd::zeros;
-use crate::stack::{Flags, PerPixel, Sample, Stack};
+use crate::stack::{Flags, PerPixel, Sample, Stack, cut};
 use crate::{Error, Result, par};
 use block::{Block, Work};
 
@@ -203,17 +203,6 @@ pub fn fit_ols<T: Sample, D: Flags>(
     let mut suppressed: Vec<usize> = suppressed.into_iter().flatten().collect();
     suppressed.sort_unstable();
     Ok(Fit { exposure, integrations, segments, suppressed })
-}
-
-/// Cut planes into bands: for every band, its part of every plane.
-fn cut<T>(data: &mut [T], plane: usize, band: usize) -> Vec<Vec<&mut [T]>> {
-    let mut bands: Vec<Vec<&mut [T]>> = (0..plane.div_ceil(band)).map(|_| Vec::new()).collect();
-    for image in data.chunks_mut(plane) {
-        for (part, place) in image.chunks_mut(band).zip(&mut bands) {
-            place.push(part);
-        }
-    }
-    bands
 }
 
 fn cut_products(products: &mut Products, plane: usize, band: usize) -> Vec<BandProducts<'_>> {
