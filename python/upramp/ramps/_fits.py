@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,7 @@ from upramp.ramps.crcorr import CrcorrParams, fit_crcorr
 from upramp.ramps.jumps import JumpRule, find_jumps
 from upramp.ramps.likelihood import DqRule, GlsProducts, pattern_of, per_pixel, thresholds
 from upramp.ramps.ols import RampBits, fit_ols
-from upramp.ramps.ramp_fit import HitList, RampFit
+from upramp.ramps.ramp_fit import NO_HITS, HitList, RampFit
 
 __all__ = [
     "Ramps",
@@ -30,7 +29,6 @@ __all__ = [
 
 Times = ArrayLike | Sequence[Sequence[float]]
 Sigma = float | tuple[float, float] | None
-NOTHING = HitList(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +121,7 @@ def _run(
 def search_likelihood(ramps: Ramps, sigma: Sigma, fewest: int, rate_guess: ArrayLike | None) -> list[HitList]:
     """Hits by likelihood ratios, for a fit by another method."""
     if ramps.cube.shape[1] < 3:
-        return [NOTHING] * len(ramps.cube)
+        return [NO_HITS] * len(ramps.cube)
     found = []
     for k in range(len(ramps.cube)):
         made = _run(ramps, k, "likelihood", sigma, fewest, rate_guess, GlsProducts(hits=True))
@@ -137,7 +135,7 @@ def search_twopoint(ramps: Ramps, sigma: Sigma) -> list[HitList]:
     if isinstance(sigma, tuple):
         raise ValueError(f"sigma is {sigma}, expected a number for jumps 'twopoint'")
     if ramps.cube.shape[1] < 2:
-        return [NOTHING] * len(ramps.cube)
+        return [NO_HITS] * len(ramps.cube)
     rule = JumpRule()
     if sigma is not None:
         # The stricter thresholds of short ramps keep their distance.
@@ -205,7 +203,7 @@ def fit_likelihood(
 def _found(ramps: Ramps, k: int, rate: NDArray[Any]) -> HitList:
     """Hits of a search that was done before, with their sizes."""
     if ramps.hits is None:
-        return NOTHING
+        return NO_HITS
     return ramps.sized(k, ramps.hits[k].pixel, ramps.hits[k].after, rate)
 
 
@@ -251,7 +249,7 @@ def _fit_one_sample(
         var_rnoise=read if details else None,
         chi2=np.where(none, np.float32(np.nan), np.float32(0)) if details else None,
         dof=np.full(ramps.image, -1, np.int16) if details else None,
-        hits=NOTHING,
+        hits=NO_HITS,
         nread=1,
         method="gls",
         jump_method=search,
@@ -323,7 +321,7 @@ def fit_fixsen(ramps: Ramps, search: str | None, single: bool) -> RampFit:
         frame_time=frame_time,
         threads=ramps.threads,
     )
-    found = NOTHING
+    found = NO_HITS
     images = made.integrations
     if images is None:
         raise AssertionError("integrations were asked for")
@@ -353,7 +351,7 @@ def fit_fixsen(ramps: Ramps, search: str | None, single: bool) -> RampFit:
 
     if single:
         return result(made, found, None)
-    return result(images, found, result(made, NOTHING, None))
+    return result(images, found, result(made, NO_HITS, None))
 
 
 def _per_unit(dark: ArrayLike, gain: ArrayLike) -> float | NDArray[np.float32]:
@@ -409,6 +407,9 @@ def fit_calwf3(ramps: Ramps, k: int, search: str | None, sigma: Sigma) -> RampFi
     )
     good = (gain > 0) & np.isfinite(gain) & (noise >= 0) & np.isfinite(noise)
     unit = np.where(good, gain, 1)
+    if len(cube) == 1:
+        nan = np.full(ramps.image, np.nan, np.float32)
+        return _errors_alone(ramps, nan, nan, NO_HITS, search)
     # Electrons since the first sample, whose noise is in all others.
     counts = ((cube.astype(np.float64) - cube[0]) * unit).astype(np.float32)
     noise = np.where(good, noise, 1)
@@ -416,9 +417,12 @@ def fit_calwf3(ramps: Ramps, k: int, search: str | None, sigma: Sigma) -> RampFi
     words = np.where(np.isfinite(counts), 0, 1024).astype(np.uint16)
     if dq is not None:
         bits = ramps.bits
-        words |= np.where(dq & bits.saturated, 256, 0).astype(np.uint16)
-        words |= np.where(dq & (ramps.bad & ~bits.saturated), 1024, 0).astype(np.uint16)
-    crsigma = math.inf if search is None else float(sigma) if isinstance(sigma, int | float) else 4.0
+        flags = dq.astype(np.uint16)
+        words |= np.where(flags & bits.saturated, 256, 0).astype(np.uint16)
+        words |= np.where(flags & (ramps.bad & ~bits.saturated), 1024, 0).astype(np.uint16)
+    if isinstance(sigma, tuple):
+        raise ValueError(f"sigma is {sigma}, expected a number for jumps 'calwf3'")
+    crsigma = 1e30 if search is None else 4.0 if sigma is None else sigma
     made = fit_crcorr(
         np.nan_to_num(counts),
         err,
@@ -428,18 +432,28 @@ def fit_calwf3(ramps: Ramps, k: int, search: str | None, sigma: Sigma) -> RampFi
         threads=ramps.threads,
     )
     flagged = made.read_dq & 8192 != 0
-    none = ~good | (made.samp <= 1)
-    rate = np.where(none, np.float32(np.nan), made.rate / unit).astype(np.float32)
+    none = ~good | (made.samp <= 1) | (made.time <= 0)
+    seconds = np.where(none, 1, made.time) * unit
+    rate = np.where(none, np.nan, made.rate / seconds).astype(np.float32)
     after, y, x = np.nonzero(flagged[1:] & ~flagged[:-1])
+    hits = ramps.sized(k, y * ramps.image[1] + x, after, rate)
+    err = np.where(none, np.nan, made.err / seconds).astype(np.float32)
+    return _errors_alone(ramps, rate, err, hits, search)
+
+
+def _errors_alone(
+    ramps: Ramps, rate: NDArray[np.float32], err: NDArray[np.float32], hits: HitList, search: str | None
+) -> RampFit:
+    """Answers of calwf3's fit, which does not tell photons from read noise."""
     return RampFit(
         rate=rate,
         var_poisson=None,
         var_rnoise=None,
         chi2=None,
         dof=None,
-        hits=ramps.sized(k, y * ramps.image[1] + x, after, rate),
-        nread=len(cube),
+        hits=hits,
+        nread=ramps.cube.shape[1],
         method="calwf3",
         jump_method=search,
-        error=np.where(none, np.float32(np.nan), made.err / unit).astype(np.float32),
+        error=err,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HitList", "RampFit", "combine_rates"]
+__all__ = ["NO_HITS", "HitList", "RampFit", "combine_rates", "stack_fits"]
 
 Image = NDArray[np.float32]
 
@@ -23,6 +24,9 @@ class HitList(NamedTuple):
     """The hit fell after this sample."""
     size: Image
     """Signal that it added, unit of the cube."""
+
+
+NO_HITS = HitList(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +89,7 @@ class RampFit:
         *stack, ny, nx = self.rate.shape
         cube = np.zeros((*stack, self.nread - 1, ny, nx), dtype)
         integration, pixel = np.divmod(self.hits.pixel, ny * nx)
-        cube.reshape(-1, self.nread - 1, ny * nx)[integration, self.hits.after, pixel] = values
+        cube.reshape(math.prod(stack), self.nread - 1, ny * nx)[integration, self.hits.after, pixel] = values
         return cube
 
     def mark(self, dq: NDArray[Any], bit: int = 4) -> NDArray[Any]:
@@ -108,7 +112,7 @@ class RampFit:
             raise ValueError(f"dq has shape {dq.shape}, expected {(*stack, self.nread, ny, nx)}")
         marked = np.array(dq)
         integration, pixel = np.divmod(self.hits.pixel, ny * nx)
-        flat = marked.reshape(-1, self.nread, ny * nx)
+        flat = marked.reshape(math.prod(stack), self.nread, ny * nx)
         flat[integration, self.hits.after + 1, pixel] |= marked.dtype.type(bit)
         return marked
 
@@ -125,7 +129,21 @@ class RampFit:
         if self.rate.ndim == 2:
             return self
         if self.var_poisson is None or self.var_rnoise is None:
-            raise ValueError("the fit has no variances, expected one with details to combine")
+            # Errors alone: no telling which part of them follows the rate.
+            own = self.err
+            rate, _, variance = combine_rates(self.rate, np.zeros_like(own), own * own)
+            return RampFit(
+                rate=rate,
+                var_poisson=None,
+                var_rnoise=None,
+                chi2=None,
+                dof=None,
+                hits=NO_HITS,
+                nread=self.nread,
+                method=self.method,
+                jump_method=self.jump_method,
+                error=np.sqrt(variance),
+            )
         rate, var_poisson, var_rnoise = combine_rates(self.rate, self.var_poisson, self.var_rnoise)
         chi2: Image | None = None
         dof: NDArray[np.int16] | None = None
@@ -133,14 +151,13 @@ class RampFit:
             none = np.isnan(rate)
             chi2 = np.where(none, np.float32(np.nan), np.nansum(self.chi2, axis=0, dtype=np.float32))
             dof = np.where(none, np.int16(-1), np.maximum(self.dof, 0).sum(axis=0, dtype=np.int16))
-        nothing = np.zeros(0, np.int64)
         return RampFit(
             rate=rate,
             var_poisson=var_poisson,
             var_rnoise=var_rnoise,
             chi2=chi2,
             dof=dof,
-            hits=HitList(nothing, nothing, np.zeros(0, np.float32)),
+            hits=NO_HITS,
             nread=self.nread,
             method=self.method,
             jump_method=self.jump_method,
@@ -212,19 +229,12 @@ def stack_fits(parts: Sequence[RampFit], single: bool) -> RampFit:
         np.concatenate([part.hits.after for part in parts]),
         np.concatenate([part.hits.size for part in parts]),
     )
-    images = (
-        "rate",
-        "var_poisson",
-        "var_rnoise",
-        "chi2",
-        "dof",
-        "pedestal",
-        "pedestal_err",
-        "pedestal_cov",
-        "error",
-    )
     return RampFit(
-        **{name: join(name) for name in images},
+        rate=join("rate"),
+        var_poisson=join("var_poisson"),
+        var_rnoise=join("var_rnoise"),
+        chi2=join("chi2"),
+        dof=join("dof"),
         hits=hits,
         nread=first.nread,
         method=first.method,

@@ -127,7 +127,13 @@ struct Room {
     ramp: Vec<f64>,
     /// Pieces to fit, first and last sample.
     pieces: Vec<(usize, usize)>,
-    whole: Vec<Option<Weights>>,
+    kept: Kept,
+}
+
+/// Weights worked out before: of whole ramps, and of other pieces, by first and last sample and power.
+#[derive(Default)]
+struct Kept {
+    whole: [Option<Weights>; POWERS.len()],
     others: HashMap<(usize, usize, usize), Weights>,
 }
 
@@ -158,8 +164,7 @@ pub fn fit_casertano(reads: &Reads<'_>, threshold: Option<Threshold>, threads: u
         noise: [0.0; RUN],
         ramp: vec![0.0; nread],
         pieces: Vec::new(),
-        whole: vec![None; POWERS.len()],
-        others: HashMap::new(),
+        kept: Kept::default(),
     };
     par::for_each(bands, threads, scratch, |room, (band, (((rate, photon), read), found))| {
         for (at, row) in (0..rate.len()).step_by(nx.max(1)).zip(band * BAND_ROWS..) {
@@ -227,7 +232,7 @@ impl Room {
             if a == b {
                 continue;
             }
-            let weights = weights_of((&mut self.whole, &mut self.others), reads, &self.ramp, (a, b), noise);
+            let weights = weights_of(&mut self.kept, reads, &self.ramp, (a, b), noise);
             let slope: f64 = weights.k.iter().zip(&self.ramp[a..=b]).map(|(k, r)| k * r).sum();
             if let Some(threshold) = threshold
                 && let Some(hit) = search(&reads.pattern, &self.ramp, (a, b), slope, noise, threshold)
@@ -277,13 +282,13 @@ impl Room {
 
 /// Weights of a piece, from those worked out before if they are among them.
 fn weights_of<'a>(
-    kept: (&'a mut [Option<Weights>], &'a mut HashMap<(usize, usize, usize), Weights>),
+    kept: &'a mut Kept,
     reads: &Reads<'_>,
     ramp: &[f64],
     (a, b): (usize, usize),
     noise: f64,
 ) -> &'a Weights {
-    let (whole, others) = kept;
+    let Kept { whole, others } = kept;
     let (kind, power) = match reads.power {
         Some(power) => (0, power),
         None => {

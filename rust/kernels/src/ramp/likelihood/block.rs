@@ -338,6 +338,12 @@ fn fit<const REMOVED: bool>(plan: &Plan, params: &Params, block: &mut Block, t: 
     let mut known = NOTHING;
     if let (Some(cov), Some(prior)) = (&plan.with_first, &params.wanted.pedestal) {
         let prior = prior.in_electrons(&block.gain[t]);
+        for l in 0..LANES {
+            // Ramps without a difference: the rate that the covariance is for comes from the first sample.
+            let alone = (block.first[t][l] - prior[0][l]) / cov.dt[0];
+            let lonely = block.left[t][l] == 0.0 && alone > 0.0;
+            guess[l] += if lonely { alone } else { 0.0 };
+        }
         let fit = block.pedestal.fit(cov, ramps, &block.first[t], &guess, &prior);
         for l in 0..LANES {
             if fit.determined[l] > 0.0 {
