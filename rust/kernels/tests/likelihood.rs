@@ -114,7 +114,11 @@ impl Ramps {
     }
 }
 
+/// By how much leaving out a loss of charge must be better than leaving out a gain.
+const DOUBT: f64 = 16.0;
+
 /// A ramp, and all that is to be known of it.
+#[derive(Clone)]
 struct Plain {
     used: Vec<usize>,
     averaged: Vec<bool>,
@@ -175,6 +179,27 @@ impl Plain {
         [fit, 1.0 / weight, chi2]
     }
 
+    /// Charge of hits in `out`: where chi square, quadratic in them, is least.
+    fn charge(&self, guess: f64, used: &[usize], out: &[usize]) -> f64 {
+        let unit = self.covariance(guess, out[0], out[0]).sqrt();
+        let chi2 = |sizes: [f64; 2]| {
+            let mut rates = self.rates.clone();
+            out.iter().zip(sizes).for_each(|(&i, size)| rates[i] -= size * unit);
+            Self { rates, ..self.clone() }.least_squares(guess, used)[2]
+        };
+        let none = chi2([0.0; 2]);
+        let [xp, xm, yp, ym] = [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]].map(chi2);
+        let (gx, hx) = ((xp - xm) / 2.0, (xp + xm) / 2.0 - none);
+        if out.len() == 1 {
+            return -gx / (2.0 * hx) * unit * self.dt[out[0]];
+        }
+        let (gy, hy) = ((yp - ym) / 2.0, (yp + ym) / 2.0 - none);
+        let hxy = chi2([1.0, 1.0]) - none - gx - gy - hx - hy;
+        let det = 4.0 * hx * hy - hxy * hxy;
+        let (x, y) = ((hxy * gy - 2.0 * hy * gx) / det, (hxy * gx - 2.0 * hx * gy) / det);
+        unit * (x * self.dt[out[0]] + y * self.dt[out[1]])
+    }
+
     /// The whole search, by refits, then the final fit: rate, variance, chi square, differences left out. None if
     /// a decision hangs on rounding.
     fn solve(&self) -> Option<([f64; 3], Vec<usize>)> {
@@ -197,7 +222,20 @@ impl Plain {
                 .map(|&i| (without(&[i, i + 1]) - LIMITS.two, vec![i, i + 1]));
             let mut all: Vec<_> = ones.chain(pairs).collect();
             all.sort_by(|a, b| b.0.total_cmp(&a.0));
+            // Of nearly equals, what has added charge.
+            let gain = all.iter().find(|(excess, out)| *excess > 0.0 && self.charge(guess, &left, out) > 0.0);
             let close = 1e-7 * chi2;
+            if let Some(gain) = gain.cloned() {
+                let lead = all[0].0 - gain.0;
+                if (lead - DOUBT).abs() < close || self.charge(guess, &left, &all[0].1).abs() < 1e-6 {
+                    return None;
+                }
+                if lead < DOUBT {
+                    all.retain(|other| *other == gain || gain.0 - other.0 < close && other.0 < gain.0);
+                    all.sort_by(|a, b| b.0.total_cmp(&a.0));
+                    all.push((f64::NEG_INFINITY, vec![]));
+                }
+            }
             if all[0].0.abs() < close || (all[0].0 > 0.0 && all[0].0 - all[1].0 < close) {
                 return None;
             }
