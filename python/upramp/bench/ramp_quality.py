@@ -206,9 +206,8 @@ def _hits(name: str, pattern: Pattern, peers: dict[str, Peer], n: int, seed: int
                 own = rows[match if rival == LOOSE else "gls"][-1].found
                 other = rows[rival][-1].found
                 if _fewer(own, other, n):
-                    broken.append(
-                        f"{name}, {rate:g} e-/s, {sigma:g} sigma: found {100 * own:.1f} %, {rival} {100 * other:.1f} %"
-                    )
+                    cell = f"{name}, {rate:g} e-/s, {sigma:g} sigma"
+                    broken.append(f"{cell}: found {100 * own:.1f} %, {rival} {100 * other:.1f} %")
         print(f"\n### {name}, {rate:g} e-/s: one hit in every ramp\n")
         _print_row("", [f"{sigma:g} sigma" for sigma in SIGMAS])
         print("|---" * (len(SIGMAS) + 1) + "|")

@@ -1,4 +1,4 @@
-"""Simulated ramps of any detector, with their truth: reads of Poisson light and read noise, averaged, perhaps hit."""
+"""Simulated ramps of any detector, with their truth: reads of light and read noise, averaged, perhaps hit."""
 
 from __future__ import annotations
 
