@@ -5,6 +5,7 @@ mod bytes;
 mod detector;
 mod enter;
 mod jump;
+mod lacosmic;
 mod likelihood;
 mod ols;
 mod overlap;
@@ -27,6 +28,8 @@ mod _core {
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
     #[pymodule_export]
     use crate::jump::find_jumps;
+    #[pymodule_export]
+    use crate::lacosmic::detect_cosmics;
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]
