@@ -27,6 +27,13 @@ class Replacement(NamedTuple):
 
 REPLACEMENTS: dict[str, tuple[Replacement, ...]] = {
     "astroscrappy": (Replacement("astroscrappy", "detect_cosmics", "upramp.compat.astroscrappy"),),
+    "stcal": (
+        Replacement("stcal.ramp_fitting.ramp_fit", "ramp_fit_data", "upramp.compat.stcal"),
+        Replacement("stcal.ramp_fitting.ols_fit", "ols_slope_fitter", "upramp.compat.stcal"),
+        Replacement("stcal.ramp_fitting.likely_fit", "likely_ramp_fit", "upramp.compat.stcal"),
+        Replacement("stcal.jump.jump", "detect_jumps_data", "upramp.compat.stcal"),
+        Replacement("stcal.jump.twopoint_difference", "find_crs", "upramp.compat.stcal"),
+    ),
 }
 """What is replaced for every package that can be accelerated."""
 
@@ -55,7 +62,7 @@ def accelerate(*packages: str) -> Iterator[None]:
 
     Parameters
     ----------
-    *packages : {'astroscrappy'}
+    *packages : {'astroscrappy', 'stcal'}
         Packages whose functions to replace, by name.
 
     Raises
