@@ -10,6 +10,7 @@ __all__ = [
     "calibrate_reads",
     "cell_levels",
     "copy_swapped",
+    "detect_cosmics",
     "divide_flat",
     "fill_polygons",
     "find_jumps",
@@ -61,6 +62,26 @@ class _CrcorrParams(Protocol):
     def zeroth_time(self) -> float: ...
     @property
     def parity(self) -> bool: ...
+
+class _LacosmicParams(Protocol):
+    @property
+    def sigclip(self) -> float: ...
+    @property
+    def sigfrac(self) -> float: ...
+    @property
+    def objlim(self) -> float: ...
+    @property
+    def gain(self) -> float: ...
+    @property
+    def readnoise(self) -> float: ...
+    @property
+    def satlevel(self) -> float: ...
+    @property
+    def niter(self) -> int: ...
+    @property
+    def sepmed(self) -> bool: ...
+    @property
+    def cleantype(self) -> str: ...
 
 class _DqRule(Protocol):
     @property
@@ -379,3 +400,13 @@ def find_jumps(
     *,
     threads: int,
 ) -> tuple[NDArray[Any], int | None, list[NDArray[np.int64]]]: ...
+def detect_cosmics(
+    data: NDArray[Any],
+    swapped: bool,
+    mask: NDArray[np.bool_] | None,
+    sky: NDArray[np.float32] | None,
+    variance: NDArray[np.float32] | None,
+    kernel: NDArray[np.float32] | None,
+    params: _LacosmicParams,
+    threads: int,
+) -> tuple[NDArray[np.bool_], NDArray[np.float32], list[int]]: ...

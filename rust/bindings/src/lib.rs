@@ -7,6 +7,7 @@ mod detector;
 mod differences;
 mod enter;
 mod jump;
+mod lacosmic;
 mod likelihood;
 mod ols;
 mod overlap;
@@ -33,6 +34,8 @@ mod _core {
     use crate::differences::{fit_differences, search_differences};
     #[pymodule_export]
     use crate::jump::find_jumps;
+    #[pymodule_export]
+    use crate::lacosmic::detect_cosmics;
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]

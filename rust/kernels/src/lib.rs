@@ -10,6 +10,7 @@
 //! | [`reads`] | what is the background level of every read? |
 //! | [`detector`] | flat field, unit conversion and statistics of a read |
 //! | [`stats`] | exact medians and clipped statistics, the bricks of the above |
+//! | [`lacosmic`] | which pixels of a single image are hit by cosmic rays, and what would they have held? |
 //! | [`overlap`] | where do footprints on the sphere overlap, and which pixels lie there? |
 //! | [`bytes`] | FITS byte order to native, in place |
 //!
@@ -21,6 +22,7 @@ pub mod detector;
 pub mod dq;
 pub mod error;
 pub mod jump;
+pub mod lacosmic;
 pub mod overlap;
 pub mod par;
 pub mod ramp;

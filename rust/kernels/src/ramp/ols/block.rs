@@ -357,7 +357,7 @@ impl<'a, T: Sample, D: Flags> Work<'a, T, D> {
         block.original.clear();
         let planes = integration * ngroups..(integration + 1) * ngroups;
         block.original.extend(planes.map(|plane| original.run(plane, pixel..pixel + 1)[0].word()));
-        let weight = block.ramp.weight_without_charge_loss(params, &mut block.original);
+        let weight = block.ramp.weight_without_charge_loss(params, &block.pixels[p], &mut block.original);
         let read = weight * read_weight(params, &block.pixels[p]);
         let read = if read > 0.0 { read } else { 0.0 };
         block.kept[p] += read;
@@ -382,7 +382,8 @@ impl<'a, T: Sample, D: Flags> Work<'a, T, D> {
                 dq |= sat;
             }
             let read = read_weight(params, pixel);
-            let invert = |sum: f64| if sum > 0.0 { 1.0 / sum } else { 0.0 };
+            // Nothing stays nothing, and what is not a number stays so.
+            let invert = |sum: f64| if sum > 0.0 { 1.0 / sum } else { sum };
             let (mut var_poisson, mut var_rnoise) =
                 (invert(block.photons[p]), invert(block.weight[p] * read));
             if params.parity {

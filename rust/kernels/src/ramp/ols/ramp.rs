@@ -291,14 +291,21 @@ impl Ramp {
     }
 
     /// Weight of the segments there would be if no charge had been lost, for groups flagged `original`.
-    pub fn weight_without_charge_loss(&mut self, params: &Params, original: &mut [u16]) -> f64 {
+    pub fn weight_without_charge_loss(
+        &mut self,
+        params: &Params,
+        pixel: &Pixel,
+        original: &mut [u16],
+    ) -> f64 {
         let Bits { do_not_use, charge_loss, .. } = params.bits;
         for word in original.iter_mut().filter(|word| **word & charge_loss != 0) {
             *word ^= do_not_use | charge_loss;
         }
         find_segments(original, &params.bits, &mut self.segments);
         let lone = self.lone_seconds(params) / params.group_time;
-        self.segments.iter().map(|segment| weight_of(segment.len(), lone)).sum()
+        // The peer does not count long segments of pixels without a gain.
+        let counted = |segment: &&Segment| pixel.gain > 0.0 || segment.len() < 3;
+        self.segments.iter().filter(counted).map(|segment| weight_of(segment.len(), lone)).sum()
     }
 }
 
