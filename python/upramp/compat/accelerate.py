@@ -36,6 +36,11 @@ REPLACEMENTS: dict[str, tuple[Replacement, ...]] = {
         Replacement("stcal.skymatch", "SkyGroup", "upramp.compat.skymatch_stcal"),
         Replacement("stcal.skymatch", "SkyImage", "upramp.compat.skymatch_stcal"),
         Replacement("stcal.skymatch", "SkyStats", "upramp.compat.skymatch_stcal"),
+        Replacement("stcal.ramp_fitting.ramp_fit", "ramp_fit_data", "upramp.compat.stcal"),
+        Replacement("stcal.ramp_fitting.ols_fit", "ols_slope_fitter", "upramp.compat.stcal"),
+        Replacement("stcal.ramp_fitting.likely_fit", "likely_ramp_fit", "upramp.compat.stcal"),
+        Replacement("stcal.jump.jump", "detect_jumps_data", "upramp.compat.stcal"),
+        Replacement("stcal.jump.twopoint_difference", "find_crs", "upramp.compat.stcal"),
     ),
 }
 """What is replaced for every package that can be accelerated."""

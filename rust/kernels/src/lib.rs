@@ -3,6 +3,10 @@
 //! | module | answers |
 //! |---|---|
 //! | [`ramp::crcorr`] | what is the count rate of every pixel, and which reads were hit by cosmic rays? |
+//! | [`ramp::likelihood`] | the same by generalised least squares and likelihood ratios |
+//! | [`ramp::casertano`] | the same by Casertano's weights |
+//! | [`ramp::ols`] | the same, as JWST does it: weighted lines between hits |
+//! | [`jump`] | where did charge jump between two groups? |
 //! | [`reads`] | what is the background level of every read? |
 //! | [`detector`] | flat field, unit conversion and statistics of a read |
 //! | [`stats`] | exact medians and clipped statistics, the bricks of the above |
@@ -20,6 +24,7 @@ pub mod combine;
 pub mod detector;
 pub mod dq;
 pub mod error;
+pub mod jump;
 pub mod lacosmic;
 pub mod masked;
 pub mod overlap;
@@ -27,6 +32,7 @@ pub mod par;
 pub mod ramp;
 pub mod reads;
 mod simd;
+pub mod stack;
 pub mod stats;
 pub mod view;
 
