@@ -9,6 +9,7 @@ __all__ = [
     "average_intervals",
     "calibrate_reads",
     "cell_levels",
+    "combine_frames",
     "copy_swapped",
     "detect_cosmics",
     "divide_flat",
@@ -20,7 +21,7 @@ __all__ = [
     "image_differences",
     "image_statistic",
     "interval_stats",
-    "masked_pixels",
+    "mask_pixels",
     "overlap_levels",
     "polygon_areas",
     "read_stats",
@@ -69,6 +70,8 @@ class _LacosmicParams(Protocol):
     def sepmed(self) -> bool: ...
     @property
     def cleantype(self) -> str: ...
+    @property
+    def grow(self) -> float | None: ...
 
 class _DqRule(Protocol):
     @property
@@ -106,6 +109,22 @@ def calibrate_reads(
     times: tuple[float, list[NDArray[np.float32]]] | None,
     threads: int,
 ) -> list[float]: ...
+def combine_frames(
+    words: Sequence[NDArray[np.uint16]] | Sequence[NDArray[np.float32]],
+    swapped: Sequence[bool],
+    flipped: Sequence[bool],
+    bad: Sequence[NDArray[np.bool_] | None],
+    sigma: Sequence[NDArray[np.float32]] | None,
+    scale: Sequence[float],
+    zero: Sequence[float],
+    method: str,
+    clip: tuple[float, float, int, str, str] | None,
+    extremes: tuple[int, int] | None,
+    data: NDArray[np.float32],
+    uncertainty: NDArray[np.float32] | None,
+    count: NDArray[np.uint16] | None,
+    threads: int,
+) -> bool: ...
 def reference_levels(
     sci: NDArray[np.float32], region: _Bounds, columns: list[list[int]], threads: int
 ) -> list[float]: ...
@@ -268,13 +287,12 @@ def overlap_levels(
     width: float,
     threads: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
-def masked_pixels(
-    pixels: NDArray[np.uint32],
+def mask_pixels(
+    pixels: NDArray[np.float32],
     quality: NDArray[np.uint16] | None,
     good: NDArray[np.bool_] | None,
     bad: int,
-    swapped: tuple[bool, bool],
-    into: NDArray[np.float32],
+    swapped: bool,
 ) -> None: ...
 def image_statistic(
     image: NDArray[np.float32],

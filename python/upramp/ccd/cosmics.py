@@ -56,6 +56,9 @@ class LacosmicParams:
     cleantype : {'median', 'medmask', 'meanmask', 'idw'}
         Fill hit pixels by the median of the 5 x 5 pixels about them, by the median or mean of the good ones among
         them, or by their mean weighted with the inverse distance.
+    grow : float, optional
+        Neighbours of hits that stand so many sigma above their surroundings are hit as well: faint wings, for which
+        L.A.Cosmic does not look. Default: as there.
     """
 
     sigclip: float = 4.5
@@ -67,6 +70,7 @@ class LacosmicParams:
     niter: int = 4
     sepmed: bool = True
     cleantype: str = "meanmask"
+    grow: float | None = None
 
 
 def detect_cosmics(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from upramp.plot.accumulation import plot_accumulation
+from upramp.plot.ccd import plot_reduction
 from upramp.plot.comparison import plot_comparison
 from upramp.plot.panels import plot_panels
 from upramp.plot.pixel import plot_pixel
@@ -20,6 +21,7 @@ __all__ = [
     "plot_pixel",
     "plot_ramp",
     "plot_ramps",
+    "plot_reduction",
     "plot_sky",
     "plot_sky_graph",
     "plot_sky_values",

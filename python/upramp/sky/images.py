@@ -145,7 +145,9 @@ class SkyImage:
             given = _read_mask(given, chip.shape)
         masks = [mask for mask in (given, static) if mask is not None]
         with FitsReader(self.path, self._extensions or None) as reader:
-            pixels = reader.plane(chip.index, np.float32)
+            # Read, not mapped: they are brought to native order where they lie.
+            pixels = np.empty(chip.shape, np.float32)
+            reader.read_into(chip.index, pixels)
             quality = None
             if self.bits is not None:
                 index, kind = self._quality[chip.extver]
@@ -156,12 +158,10 @@ class SkyImage:
                 else:
                     quality = reader.plane(index, np.uint16)
         good = np.logical_and.reduce(masks) if masks else None
-        bad = ~(self.bits or 0) & 0xFFFF
-        swapped = not pixels.dtype.isnative, quality is not None and not quality.dtype.isnative
+        swapped = quality is not None and not quality.dtype.isnative
         flags = None if quality is None else quality.view(np.uint16)
-        found = np.empty(chip.shape, np.float32)
-        _core.masked_pixels(pixels.view(np.uint32), flags, good, bad, swapped, found)
-        return found
+        _core.mask_pixels(pixels, flags, good, ~(self.bits or 0) & 0xFFFF, swapped)
+        return pixels
 
     def wcs(self, number: int) -> WCS:
         """World coordinates of a chip, with the distortion tables that the file holds.

@@ -18,6 +18,7 @@ pub struct LacosmicParams {
     niter: usize,
     sepmed: bool,
     cleantype: String,
+    grow: Option<f32>,
 }
 
 impl LacosmicParams {
@@ -29,11 +30,11 @@ impl LacosmicParams {
             "idw" => CleanType::InverseDistance,
             other => return Err(Error::value("cleantype", other, "median, medmask, meanmask or idw")),
         };
-        let Self { sigclip, sigfrac, objlim, gain, readnoise, satlevel, niter, sepmed, .. } = self;
-        let (iterations, separable) = (niter, sepmed);
+        let Self { sigclip, sigfrac, objlim, gain, readnoise, satlevel, niter, sepmed, grow, .. } = self;
+        let (iterations, separable, wings) = (niter, sepmed, grow);
         #[rustfmt::skip]
         let params = Params {
-            sigclip, sigfrac, objlim, gain, readnoise, satlevel, iterations, separable, clean, fine_structure,
+            sigclip, sigfrac, objlim, gain, readnoise, satlevel, iterations, separable, clean, fine_structure, wings,
         };
         Ok(params)
     }

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod bytes;
+mod combine;
 mod detector;
 mod difference;
 mod enter;
@@ -24,6 +25,8 @@ mod _core {
     #[pymodule_export]
     use crate::bytes::{copy_swapped, swap_big_endian};
     #[pymodule_export]
+    use crate::combine::combine_frames;
+    #[pymodule_export]
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
     #[pymodule_export]
     use crate::difference::{image_differences, sky_brightness};
@@ -32,7 +35,7 @@ mod _core {
     #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]
-    use crate::masked::masked_pixels;
+    use crate::masked::mask_pixels;
     #[pymodule_export]
     use crate::overlap::{fill_polygons, find_overlaps, overlap_levels, polygon_areas};
     #[pymodule_export]

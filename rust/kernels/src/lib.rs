@@ -8,6 +8,7 @@
 //! | [`stats`] | exact medians and clipped statistics, the bricks of the above |
 //! | [`lacosmic`] | which pixels of a single image are hit by cosmic rays, and what would they have held? |
 //! | [`overlap`] | where do footprints on the sphere overlap, and which pixels lie there? |
+//! | [`combine`] | what do many frames say together? |
 //! | [`masked`] | which pixels of an image are to be used? |
 //! | [`bytes`] | FITS byte order to native, in place |
 //!
@@ -15,6 +16,7 @@
 //! environment; threads are an argument and never change an answer.
 
 pub mod bytes;
+pub mod combine;
 pub mod detector;
 pub mod dq;
 pub mod error;

@@ -21,7 +21,7 @@ pub enum CleanType {
 }
 
 /// Half width of the window.
-const HALF: usize = 2;
+pub const HALF: usize = 2;
 /// Sums of weights below this count as none.
 const LEAST_WEIGHT: f32 = 1e-6;
 
@@ -47,24 +47,26 @@ pub fn is_inside([ny, nx]: [usize; 2], y: usize, x: usize) -> bool {
 /// Value and variance for a pixel inside; None where no pixel is good.
 pub fn fill(frame: &Frame<'_>, hit: &[bool], how: CleanType, y: usize, x: usize) -> Option<[f32; 2]> {
     let nx = frame.shape[1];
-    let (mut values, mut variances) = ([0.0f32; 25], [0.0f32; 25]);
-    let mut weights = [0.0f32; 25];
+    let (mut values, mut variances, mut weights) = ([0.0f32; 25], [0.0f32; 25], [0.0f32; 25]);
     let mut n = 0;
-    for k in 0..25 {
-        let (j, i) = (y + k / 5 - HALF, x + k % 5 - HALF);
-        let p = j * nx + i;
-        let is_bad = hit[p] || frame.bad[p] != 0;
-        if how == CleanType::Median {
-            variances[n] = frame.variance(j, i);
-        } else if is_bad {
-            continue;
-        } else {
-            // Never cleaned, so not in the list of hits.
-            variances[n] = frame.noise.at(p, frame.image[p]);
+    for j in 0..5 {
+        let first = (y + j - HALF) * nx + x - HALF;
+        for i in 0..5 {
+            let p = first + i;
+            values[n] = frame.image[p];
+            // A good pixel is never cleaned, so not in the list of hits.
+            variances[n] = frame.noise.at(p, values[n]);
+            weights[n] = WEIGHTS[5 * j + i];
+            // The next one takes its place if it is not good: no branch to guess wrongly.
+            n += usize::from(!hit[p] & (frame.bad[p] == 0));
         }
-        values[n] = frame.image[p];
-        weights[n] = WEIGHTS[k];
-        n += 1;
+    }
+    if how == CleanType::Median {
+        for k in 0..25 {
+            let (j, i) = (y + k / 5 - HALF, x + k % 5 - HALF);
+            (values[k], variances[k]) = (frame.image[j * nx + i], frame.variance(j, i));
+        }
+        n = 25;
     }
     if n == 0 {
         return None;
@@ -74,13 +76,21 @@ pub fn fill(frame: &Frame<'_>, hit: &[bool], how: CleanType, y: usize, x: usize)
             Some([lower_median(&mut values[..n])?, lower_median(&mut variances[..n])?])
         }
         CleanType::MeanMasked => {
-            let mean = |of: &[f32]| of.iter().fold(0.0f32, |sum, v| sum + v) / n as f32;
-            Some([mean(&values[..n]), mean(&variances[..n])])
+            let mut sums = [0.0f32; 2];
+            for k in 0..n {
+                sums[0] += values[k];
+                sums[1] += variances[k];
+            }
+            Some(sums.map(|sum| sum / n as f32))
         }
         CleanType::InverseDistance => {
-            let sum = weights[..n].iter().fold(0.0f32, |sum, w| sum + w);
-            let mean = |of: &[f32]| of.iter().zip(&weights).fold(0.0f32, |sum, (v, w)| sum + w * v) / sum;
-            (sum >= LEAST_WEIGHT).then(|| [mean(&values[..n]), mean(&variances[..n])])
+            let (mut sums, mut total) = ([0.0f32; 2], 0.0f32);
+            for k in 0..n {
+                sums[0] += weights[k] * values[k];
+                sums[1] += weights[k] * variances[k];
+                total += weights[k];
+            }
+            (total >= LEAST_WEIGHT).then(|| sums.map(|sum| sum / total))
         }
     }
 }

@@ -10,7 +10,7 @@
 use super::frame::{COLS, Frame, ROWS, Window};
 use super::networks::{medians, medians_along};
 use super::saturation::middle;
-use super::significance::Space;
+use super::significance::{Part, Space};
 use crate::simd;
 
 /// The least fine structure.
@@ -21,27 +21,28 @@ pub struct FineSpace {
     small: Window,
     along: Window,
     large: Window,
-}
-
-impl Default for FineSpace {
-    fn default() -> Self {
-        let window = || Window::new(ROWS + 12, COLS + 16);
-        Self { small: window(), along: window(), large: window() }
-    }
+    separable: bool,
 }
 
 impl FineSpace {
-    /// F of the pixels `candidates` of the block at `corner` that `measured` holds; its other pixels are undefined.
+    /// Space for medians of this kind.
+    pub fn new(separable: bool) -> Self {
+        let window = || Window::new(ROWS + 12, COLS + 16);
+        Self { small: window(), along: window(), large: window(), separable }
+    }
+
+    /// F of the pixels `candidates` of the block, in the part of it that `measured` holds; others are undefined.
     pub fn measure(
         &mut self,
         frame: &Frame<'_>,
         measured: &Space,
-        corner: [usize; 2],
-        separable: bool,
+        [by, bx]: [usize; 2],
+        part: Part,
         candidates: &[usize],
         out: &mut [f32; ROWS * COLS],
     ) {
-        simd::run(Measure { space: self, frame, measured, corner, separable, candidates, out });
+        let corner = [by * ROWS + part.rows[0], bx * COLS + part.cols[0]];
+        simd::run(Measure { space: self, frame, measured, corner, part, candidates, out });
     }
 }
 
@@ -50,7 +51,7 @@ struct Measure<'a, 'f> {
     frame: &'a Frame<'f>,
     measured: &'a Space,
     corner: [usize; 2],
-    separable: bool,
+    part: Part,
     candidates: &'a [usize],
     out: &'a mut [f32; ROWS * COLS],
 }
@@ -60,21 +61,17 @@ impl simd::Loop for Measure<'_, '_> {
 
     #[inline(always)]
     fn run(self) {
-        let Self {
-            space: FineSpace { small, along, large },
-            frame,
-            measured,
-            corner,
-            separable,
-            candidates,
-            out,
-        } = self;
+        let Self { space, frame, measured, corner, part, candidates, out } = self;
+        let FineSpace { small, along, large, separable } = space;
+        let inner @ [high, across] = part.size();
+        // Row and column in the part.
+        let place = |c: usize| (c / COLS - part.rows[0], c % COLS - part.cols[0]);
         let at = |margin: usize| corner.map(|c| c as isize - margin as isize);
         let image = &measured.image;
         // Margins about the block: of f, and of N.
-        let (margin, h) = if separable { (4, 3) } else { (3, 2) };
-        let (rows, cols) = (ROWS + 2 * margin, COLS + 2 * margin);
-        if separable {
+        let (margin, h) = if *separable { (4, 3) } else { (3, 2) };
+        let (rows, cols) = (high + 2 * margin, across + 2 * margin);
+        if *separable {
             for y in 0..rows + 4 {
                 medians_along::<5>(image.row(y), &mut along.row_mut(y)[..cols]);
             }
@@ -83,21 +80,24 @@ impl simd::Loop for Measure<'_, '_> {
             }
             small.give_back(image, 2, 2, [rows, cols], at(margin), frame.shape);
             for y in 0..rows {
-                medians_along::<9>(small.row(y), &mut along.row_mut(y)[..COLS]);
+                medians_along::<9>(small.row(y), &mut along.row_mut(y)[..across]);
             }
-            for y in 0..ROWS {
-                medians::<9>(along.rows(y, 0), &mut large.row_mut(y)[..COLS]);
+            for y in 0..high {
+                medians::<9>(along.rows(y, 0), &mut large.row_mut(y)[..across]);
             }
         } else {
             // A whole number of vectors, which the windows have room for.
             let wide = cols.next_multiple_of(8);
             for y in 0..rows {
-                let window: [&[f32]; 9] = std::array::from_fn(|k| &image.row(y + k / 3)[k % 3..]);
+                let mut window = [image.row(y); 9];
+                for (k, row) in window.iter_mut().enumerate() {
+                    *row = &image.row(y + k / 3)[k % 3..];
+                }
                 medians::<9>(window, &mut small.row_mut(y)[..wide]);
             }
             small.give_back(image, 1, 1, [rows, cols], at(margin), frame.shape);
             for &c in candidates {
-                let (y, x) = (c / COLS, c % COLS);
+                let (y, x) = place(c);
                 let mut values = [0.0; 49];
                 for j in 0..7 {
                     values[7 * j..7 * j + 7].copy_from_slice(&small.row(y + j)[x..x + 7]);
@@ -105,9 +105,9 @@ impl simd::Loop for Measure<'_, '_> {
                 large.row_mut(y)[x] = middle(&mut values);
             }
         }
-        large.give_back(small, margin, margin, [ROWS, COLS], at(0), frame.shape);
+        large.give_back(small, margin, margin, inner, at(0), frame.shape);
         for &c in candidates {
-            let (y, x) = (c / COLS, c % COLS);
+            let (y, x) = place(c);
             let fine =
                 (small.row(y + margin)[x + margin] - large.row(y)[x]) / measured.noise.row(y + h)[x + h];
             out[c] = if fine < LEAST { LEAST } else { fine };

@@ -17,6 +17,8 @@ pub struct Hit {
     pub variance: f32,
     /// Value before it was cleaned.
     pub original: f32,
+    /// Whether what it is to be replaced by may have changed.
+    pub stale: bool,
 }
 
 /// What the variance is made of.
@@ -106,7 +108,11 @@ impl Window {
     /// `K` rows from `y` on, each from column `x` on.
     #[inline(always)]
     pub fn rows<const K: usize>(&self, y: usize, x: usize) -> [&[f32]; K] {
-        std::array::from_fn(|k| &self.row(y + k)[x..])
+        let mut rows = [&self.data[..]; K];
+        for (k, row) in rows.iter_mut().enumerate() {
+            *row = &self.row(y + k)[x..];
+        }
+        rows
     }
 
     /// Copy `rows` rows of `plane`, whose first pixel is `(y0, x0)` there.

@@ -9,6 +9,7 @@
 //! F  = fine structure: how much of it a star could be                   fine_structure.rs, convolution.rs
 //! hit: S' > sigclip and S' / F > objlim; neighbours by lower limits     select.rs
 //! value: from the good pixels about it                                  clean.rs
+//! wings: on request, faint neighbours of hits, once all rounds are done wings.rs
 //! ```
 //!
 //! Masks and images are those of astroscrappy 1.3.0 to the bit, with three exceptions where that reads memory it
@@ -24,10 +25,12 @@ mod laplacian;
 mod load;
 mod networks;
 mod order;
+mod peak;
 mod repair;
 mod saturation;
 mod select;
 mod significance;
+mod wings;
 
 pub use clean::CleanType;
 pub use convolution::Kernel;
@@ -71,6 +74,8 @@ pub struct Params {
     pub clean: CleanType,
     /// Fine structure.
     pub fine_structure: FineStructure,
+    /// Limit of the wings of hits, sigma; None: as L.A.Cosmic, which does not look for them.
+    pub wings: Option<f32>,
 }
 
 impl Params {
@@ -101,6 +106,9 @@ impl Params {
             if value.is_nan() {
                 return Err(Error::value(name, value, "a number"));
             }
+        }
+        if self.wings.is_some_and(|limit| !positive(limit)) {
+            return Err(Error::value("grow", self.wings.unwrap_or(0.0), "a positive number"));
         }
         if self.satlevel.is_nan() {
             return Err(Error::value("satlevel", self.satlevel, "a number, or infinity"));
@@ -250,10 +258,7 @@ impl<'a> Session<'a> {
         let mut counts = Vec::new();
         for _ in 0..self.params.iterations {
             let found = self.find(&dirty);
-            for (block, count) in selected.iter_mut().enumerate().filter(|(block, _)| dirty[*block]) {
-                let _ = block;
-                *count = 0;
-            }
+            selected.iter_mut().zip(&dirty).filter(|(_, dirty)| **dirty).for_each(|(count, _)| *count = 0);
             for &[y, x] in &found {
                 selected[y / ROWS * across + x / COLS] += 1;
             }
@@ -266,7 +271,25 @@ impl<'a> Session<'a> {
             dirty.fill(false);
             self.clean(&mut dirty);
         }
+        if let Some(limit) = self.params.wings {
+            counts.push(self.grow_wings(limit));
+            self.clean(&mut dirty);
+        }
         self.close(input, counts)
+    }
+
+    /// Enter the wings of all hits; how many.
+    fn grow_wings(&mut self, limit: f32) -> usize {
+        let hits = self.hits.iter().enumerate();
+        let mut from: Vec<[usize; 2]> =
+            hits.flat_map(|(y, row)| row.iter().map(move |hit| [y, hit.x as usize])).collect();
+        let mut count = 0;
+        for _ in 0..wings::ROUNDS {
+            from = wings::wings(&self.frame(), &self.mask, &from, limit, self.threads);
+            count += from.len();
+            self.note(&from);
+        }
+        count
     }
 
     /// Hit pixels of the dirty blocks.
@@ -286,23 +309,35 @@ impl<'a> Session<'a> {
         found.concat()
     }
 
-    /// Enter hits that are new.
+    /// Enter hits that are new, of those `found` in order.
     fn note(&mut self, found: &[[usize; 2]]) {
         let nx = self.shape[1];
-        let mut grown = Vec::new();
-        for &[y, x] in found {
-            let p = y * nx + x;
-            if !self.mask[p] {
+        let is_first = self.hits.iter().all(Vec::is_empty);
+        let fresh: Vec<[usize; 2]> = found.iter().copied().filter(|[y, x]| !self.mask[y * nx + x]).collect();
+        for rows in fresh.chunk_by(|a, b| a[0] == b[0]) {
+            let row = &mut self.hits[rows[0][0]];
+            for &[y, x] in rows {
+                let p = y * nx + x;
                 self.mask[p] = true;
                 let original = self.image[p];
-                self.hits[y].push(Hit { x: x as u32, variance: self.noise.at(p, original), original });
-                grown.push(y);
+                row.push(Hit { x: x as u32, variance: self.noise.at(p, original), original, stale: true });
             }
+            row.sort_unstable_by_key(|hit| hit.x);
         }
-        grown.sort_unstable();
-        grown.dedup();
-        for y in grown {
-            self.hits[y].sort_unstable_by_key(|hit| hit.x);
+        if is_first {
+            return;
+        }
+        // Others change only if they have lost a neighbour; a plain median also with the hits it takes in.
+        if self.params.clean == CleanType::Median {
+            self.hits.iter_mut().flatten().for_each(|hit| hit.stale = true);
+        }
+        let half = clean::HALF;
+        for [y, x] in fresh {
+            for row in &mut self.hits[y.saturating_sub(half)..(y + half + 1).min(self.shape[0])] {
+                let first = row.partition_point(|hit| (hit.x as usize) + half < x);
+                let near = row[first..].iter_mut().take_while(|hit| hit.x as usize <= x + half);
+                near.for_each(|hit| hit.stale = true);
+            }
         }
     }
 
@@ -314,9 +349,9 @@ impl<'a> Session<'a> {
         let filled: Vec<Vec<Option<[f32; 2]>>> = par::map(bands, self.threads, |band| {
             let frame = self.frame();
             let rows = band * BAND * ROWS..((band + 1) * BAND * ROWS).min(ny);
-            rows.flat_map(|y| frame.hits[y].iter().map(move |hit| (y, hit.x as usize)))
-                .filter(|&(y, x)| clean::is_inside([ny, nx], y, x))
-                .map(|(y, x)| clean::fill(&frame, &self.mask, how, y, x))
+            let hits = rows.flat_map(|y| frame.hits[y].iter().map(move |hit| (y, hit)));
+            hits.filter(|(y, hit)| hit.stale && clean::is_inside([ny, nx], *y, hit.x as usize))
+                .map(|(y, hit)| clean::fill(&frame, &self.mask, how, y, hit.x as usize))
                 .collect()
         });
         if self.level.is_none() && filled.iter().flatten().any(Option::is_none) {
@@ -329,7 +364,7 @@ impl<'a> Session<'a> {
         for y in 0..ny {
             for hit in &mut self.hits[y] {
                 let x = hit.x as usize;
-                if !clean::is_inside([ny, nx], y, x) {
+                if !std::mem::take(&mut hit.stale) || !clean::is_inside([ny, nx], y, x) {
                     continue;
                 }
                 let Some(value) = filled.next() else { return };
@@ -352,19 +387,19 @@ impl<'a> Session<'a> {
     /// Lower medians of the image and its variance as they came, without bad pixels.
     fn levels(&self) -> [f32; 2] {
         let nx = self.shape[1];
-        let original = |p: usize| {
-            if !self.mask[p] {
-                return self.image[p];
-            }
-            let row = &self.hits[p / nx];
-            let found = row.binary_search_by_key(&((p % nx) as u32), |hit| hit.x);
-            found.map_or(self.image[p], |at| row[at].original)
+        let of = |plane: &[f32], hits: Vec<f32>| {
+            order::lower_median_of(plane, &self.bad, &self.mask, hits, self.threads).unwrap_or(0.0)
         };
-        let of = |value: &(dyn Fn(usize) -> f32 + Sync)| {
-            let good = |p: usize| (self.bad[p] == 0).then(|| value(p));
-            order::lower_median_of(self.image.len(), self.threads, good).unwrap_or(0.0)
-        };
-        [of(&original), of(&|p| self.noise.at(p, original(p)))]
+        let level = of(&self.image, self.hits.iter().flatten().map(|hit| hit.original).collect());
+        if self.noise.given.is_none() {
+            // The variance rises with the value: its median is that of the median.
+            return [level, self.noise.at(0, level)];
+        }
+        let variances: Vec<f32> = (0..self.image.len()).map(|p| self.noise.at(p, self.image[p])).collect();
+        let hits = self.hits.iter().enumerate();
+        let hits =
+            hits.flat_map(|(y, row)| row.iter().map(move |hit| (y * nx + hit.x as usize, hit.original)));
+        [level, of(&variances, hits.map(|(p, original)| self.noise.at(p, original)).collect())]
     }
 
     /// The image in its own unit, with what was no measurement as it came.

@@ -70,17 +70,19 @@ macro_rules! network {
         })*
     };
 }
-network!(5 middle5, 7 middle7, 9 middle9, 25 middle25);
+network!(5 middle5, 7 middle7, 9 middle9);
 
 /// `out[x]`: the median of the inputs at `x`, for as many `x` as `out` has. Every input must be as long.
 #[inline(always)]
-pub fn medians<const K: usize>(inputs: [&[f32]; K], out: &mut [f32])
+pub fn medians<const K: usize>(mut inputs: [&[f32]; K], out: &mut [f32])
 where
     Median: Network<K>,
 {
     let n = out.len();
     // As long as the output, so that no element needs a check.
-    let inputs = inputs.map(|input| &input[..n]);
+    for input in &mut inputs {
+        *input = &input[..n];
+    }
     for x in 0..n {
         let mut p = [0.0; K];
         for k in 0..K {
@@ -96,8 +98,35 @@ pub fn medians_along<const K: usize>(row: &[f32], out: &mut [f32])
 where
     Median: Network<K>,
 {
-    let inputs = std::array::from_fn(|k| &row[k..]);
+    let mut inputs = [row; K];
+    for (k, input) in inputs.iter_mut().enumerate() {
+        *input = &row[k..];
+    }
     medians::<K>(inputs, out);
+}
+
+/// `out[x]`: the median of `rows[0][x] .. rows[0][x + 4]` and the same of the other four rows. `out` is a multiple of
+/// 8 long, the rows 4 longer.
+#[inline(always)]
+pub fn medians_square(rows: [&[f32]; 5], out: &mut [f32]) {
+    const LANES: usize = 8;
+    for (start, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate().map(|(i, out)| (i * LANES, out))
+    {
+        // Few pointers, and lengths known beforehand: 25 slices would fill all registers.
+        let mut near = [[0.0f32; LANES + 4]; 5];
+        for j in 0..5 {
+            near[j].copy_from_slice(&rows[j][start..start + LANES + 4]);
+        }
+        for x in 0..LANES {
+            let mut p = [0.0; 25];
+            for j in 0..5 {
+                for i in 0..5 {
+                    p[5 * j + i] = near[j][x + i];
+                }
+            }
+            out[x] = middle25(p);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -138,7 +167,7 @@ mod tests {
                     ones -= 1;
                 }
             }
-            assert_eq!(Median::middle(p), expected, "{p:?}");
+            assert_eq!(middle25(p), expected, "{p:?}");
         }
     }
 
@@ -148,5 +177,14 @@ mod tests {
         let mut out = [0.0; 2];
         medians_along::<5>(&row, &mut out);
         assert_eq!(out, [3.0, 4.0]);
+        let rows: [[f32; 12]; 5] =
+            std::array::from_fn(|j| std::array::from_fn(|i| ((j * 7 + i * 5) % 19) as f32));
+        let mut out = [0.0; 8];
+        medians_square(std::array::from_fn(|j| &rows[j][..]), &mut out);
+        for x in 0..8 {
+            let mut all: Vec<f32> = rows.iter().flat_map(|row| &row[x..x + 5]).copied().collect();
+            all.sort_by(f32::total_cmp);
+            assert_eq!(out[x], all[12]);
+        }
     }
 }

@@ -34,7 +34,8 @@ pub fn repair(image: &mut [f32], [ny, nx]: [usize; 2], special: &[bool], threads
             }
             lower_median(&mut near).unwrap_or_else(|| {
                 *whole.get_or_insert_with(|| {
-                    lower_median_of(image.len(), threads, |p| sound(image[p]).then_some(image[p]))
+                    let skip: Vec<u8> = image.iter().map(|&value| u8::from(!sound(value))).collect();
+                    lower_median_of(image, &skip, &vec![false; skip.len()], Vec::new(), threads)
                         .unwrap_or(0.0)
                 })
             })

@@ -11,7 +11,8 @@
 use super::convolution::ConvolutionSpace;
 use super::fine_structure::FineSpace;
 use super::frame::{COLS, Frame, ROWS};
-use super::significance::{LEAST_VARIANCE, Peak, Space};
+use super::peak::{Above, Peak};
+use super::significance::{LEAST_VARIANCE, Part, Space};
 use super::{FineStructure, Params};
 use crate::simd;
 use std::ops::Range;
@@ -25,8 +26,9 @@ const REACH: usize = 2;
 
 /// A block that had to be looked at.
 struct Tile {
-    /// S'.
+    /// S' of the part that is known.
     significance: [f32; SIZE],
+    known: Part,
     /// How far a pixel has come: the steps above.
     step: [u8; SIZE],
 }
@@ -51,7 +53,7 @@ impl Scratch {
             FineStructure::Median => None,
             FineStructure::Convolve(kernel) => Some(ConvolutionSpace::new(kernel, params.separable)),
         };
-        let (space, fine) = (Space::default(), FineSpace::default());
+        let (space, fine) = (Space::default(), FineSpace::new(params.separable));
         Self { space, fine, convolution, tiles: Vec::new(), slots: Vec::new(), first: 0 }
     }
 }
@@ -69,7 +71,7 @@ pub struct Band<'a> {
 }
 
 impl Band<'_> {
-    /// The hit pixels of the dirty blocks, each once, in no particular order.
+    /// The hit pixels of the dirty blocks, each once, in order.
     pub fn select(&self, scratch: &mut Scratch) -> Vec<[usize; 2]> {
         let [_, across] = self.frame.blocks();
         scratch.first = self.blocks.start.saturating_sub(1);
@@ -81,6 +83,7 @@ impl Band<'_> {
         let mut all = self.grow(scratch, near, self.params.growth_limit(), 3);
         let rows = self.blocks.start * ROWS..self.blocks.end * ROWS;
         all.retain(|&[y, x]| rows.contains(&y) && self.dirty[y / ROWS * across + x / COLS]);
+        all.sort_unstable();
         all
     }
 
@@ -95,18 +98,23 @@ impl Band<'_> {
         for by in self.blocks.start.saturating_sub(1)..(self.blocks.end + 1).min(down) {
             let rows = rows.start.max(by * ROWS)..rows.end.min((by + 1) * ROWS);
             for bx in 0..across {
-                if !self.is_near_dirty(by, bx) || !self.may_hold_seed(rows.clone(), by, bx) {
+                if !self.is_near_dirty(by, bx) {
                     continue;
                 }
-                let slot = self.tile(scratch, by, bx);
+                let Some(part) = self.may_hold_seeds(rows.clone(), by, bx) else { continue };
+                let slot = self.tile(scratch, by, bx, part);
                 let tile = &scratch.tiles[slot];
                 candidates.clear();
-                candidates.extend((rows.start - by * ROWS) * COLS..(rows.end - by * ROWS) * COLS);
-                candidates.retain(|&c| tile.significance[c] > self.params.sigclip && self.is_good(by, bx, c));
+                let lines = part.rows[0].max(rows.start - by * ROWS)..part.rows[1].min(rows.end - by * ROWS);
+                for c in lines.flat_map(|y| y * COLS + part.cols[0]..y * COLS + part.cols[1]) {
+                    if tile.significance[c] > self.params.sigclip && self.is_good(by, bx, c) {
+                        candidates.push(c);
+                    }
+                }
                 if candidates.is_empty() {
                     continue;
                 }
-                self.fine_structure(scratch, [by, bx], &candidates, &mut fine);
+                self.fine_structure(scratch, [by, bx], part, &candidates, &mut fine);
                 let tile = &scratch.tiles[slot];
                 candidates.retain(|&c| tile.significance[c] / fine[c] > self.params.objlim);
                 seeds.extend(candidates.iter().map(|c| [by * ROWS + c / COLS, bx * COLS + c % COLS]));
@@ -122,11 +130,14 @@ impl Band<'_> {
             .any(|j| self.dirty[j * across..][bx.saturating_sub(1)..(bx + 2).min(across)].contains(&true))
     }
 
-    /// False only where there is no seed for certain.
-    fn may_hold_seed(&self, rows: Range<usize>, by: usize, bx: usize) -> bool {
-        let Frame { image, shape, floor, noise, .. } = self.frame;
+    /// The part of a block outside which there is certainly no seed in these rows, nor a neighbour of one.
+    fn may_hold_seeds(&self, rows: Range<usize>, by: usize, bx: usize) -> Option<Part> {
+        let Frame { image, shape: shape @ [ny, nx], floor, noise, .. } = self.frame;
         if self.params.sigclip < 0.0 {
-            return true;
+            return Some(Part::WHOLE);
+        }
+        if ny < 3 || nx < 3 {
+            return None;
         }
         let [down, across] = self.frame.blocks();
         let mut least = f32::INFINITY;
@@ -136,17 +147,28 @@ impl Band<'_> {
             }
         }
         if let Some(sky) = noise.sky {
-            let mut low = f32::INFINITY;
-            for y in rows.clone() {
-                let row = &sky[y * shape[1]..][bx * COLS..((bx + 1) * COLS).min(shape[1])];
-                low = row.iter().fold(low, |a, &b| a.min(b));
-            }
-            least += low;
+            let rows = rows.clone().map(|y| &sky[y * nx..][bx * COLS..((bx + 1) * COLS).min(nx)]);
+            least += rows.flatten().fold(f32::INFINITY, |low, &value| low.min(value));
         }
         /// Far above what rounding can do.
         const MARGIN: f32 = 1.0 - 1e-5;
         let limit = MARGIN * 2.0 * self.params.sigclip * (MARGIN * least).max(LEAST_VARIANCE).sqrt();
-        shape[0] > 2 && shape[1] > 2 && simd::run(Peak { image, shape, rows, x0: bx * COLS }) > limit
+        let peak = Peak { image, shape, rows, x0: bx * COLS };
+        if simd::run(peak.clone()) <= limit {
+            return None;
+        }
+        let mut part: Option<Part> = None;
+        for (y, mut bits) in simd::run(Above { peak, limit }).into_iter().enumerate() {
+            while bits != 0 {
+                let x = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                if self.is_good(by, bx, y * COLS + x) {
+                    let near = Part::about(y, x, REACH);
+                    part = Some(part.map_or(near, |part| part.union(near)));
+                }
+            }
+        }
+        part
     }
 
     fn is_good(&self, by: usize, bx: usize, c: usize) -> bool {
@@ -159,6 +181,7 @@ impl Band<'_> {
         &self,
         scratch: &mut Scratch,
         block: [usize; 2],
+        part: Part,
         candidates: &[usize],
         out: &mut [f32; SIZE],
     ) {
@@ -168,27 +191,33 @@ impl Band<'_> {
             (FineStructure::Convolve(kernel), Some(space)) => {
                 space.measure(&self.frame, kernel, corner, separable, candidates, out);
             }
-            _ => scratch.fine.measure(&self.frame, &scratch.space, corner, separable, candidates, out),
+            _ => scratch.fine.measure(&self.frame, &scratch.space, block, part, candidates, out),
         }
     }
 
-    /// The tile of a block, measured if it is not yet. `scratch.space` then holds its surroundings.
-    fn tile(&self, scratch: &mut Scratch, by: usize, bx: usize) -> usize {
+    /// The tile of a block, with this part of it measured. If it was not, `scratch.space` has its surroundings.
+    fn tile(&self, scratch: &mut Scratch, by: usize, bx: usize, part: Part) -> usize {
         let across = self.frame.blocks()[1];
         let slot = (by - scratch.first) * across + bx;
-        if scratch.slots[slot] == 0 {
-            scratch.tiles.push(Tile { significance: [0.0; SIZE], step: [0; SIZE] });
-            scratch.slots[slot] = scratch.tiles.len() as u32;
-            let last = scratch.tiles.len() - 1;
-            let out = &mut scratch.tiles[last].significance;
-            scratch.space.measure(&self.frame, [by, bx], self.params.separable, out);
-        }
-        scratch.slots[slot] as usize - 1
+        let part = match scratch.slots[slot] {
+            0 => {
+                scratch.tiles.push(Tile { significance: [0.0; SIZE], known: part, step: [0; SIZE] });
+                scratch.slots[slot] = scratch.tiles.len() as u32;
+                part
+            }
+            known => part.union(scratch.tiles[known as usize - 1].known),
+        };
+        let index = scratch.slots[slot] as usize - 1;
+        let tile = &mut scratch.tiles[index];
+        tile.known = part;
+        scratch.space.measure(&self.frame, [by, bx], part, self.params.separable, &mut tile.significance);
+        index
     }
 
     /// Good pixels among `from` and their neighbours with S' above `limit`, each once.
     fn grow(&self, scratch: &mut Scratch, from: Vec<[usize; 2]>, limit: f32, step: u8) -> Vec<[usize; 2]> {
         let [ny, nx] = self.frame.shape;
+        let across = self.frame.blocks()[1];
         let mut grown = Vec::with_capacity(2 * from.len());
         let rows = scratch.first * ROWS..((self.blocks.end + 1) * ROWS).min(ny);
         for &[y, x] in &from {
@@ -198,11 +227,17 @@ impl Band<'_> {
                     if border && (j, i) != (y, x) {
                         continue;
                     }
-                    let slot = self.tile(scratch, j / ROWS, i / COLS);
-                    let c = j % ROWS * COLS + i % COLS;
-                    let tile = &mut scratch.tiles[slot];
-                    let joins = tile.significance[c] > limit && self.frame.bad[j * nx + i] == 0;
-                    if joins && tile.step[c] < step {
+                    if self.frame.bad[j * nx + i] != 0 {
+                        continue;
+                    }
+                    let (by, bx) = (j / ROWS, i / COLS);
+                    let (v, u) = (j % ROWS, i % COLS);
+                    let mut index = scratch.slots[(by - scratch.first) * across + bx] as usize;
+                    if index == 0 || !scratch.tiles[index - 1].known.holds(v, u) {
+                        index = self.tile(scratch, by, bx, Part::about(v, u, REACH)) + 1;
+                    }
+                    let (c, tile) = (v * COLS + u, &mut scratch.tiles[index - 1]);
+                    if tile.significance[c] > limit && tile.step[c] < step {
                         tile.step[c] = step;
                         grown.push([j, i]);
                     }

@@ -9,7 +9,7 @@
 
 use super::frame::{COLS, Frame, ROWS, Window, variances};
 use super::laplacian;
-use super::networks::{medians, medians_along};
+use super::networks::{medians, medians_along, medians_square};
 use crate::simd;
 
 /// Columns of every window: a block with 8 more on either side.
@@ -37,21 +37,59 @@ impl Default for Space {
     }
 }
 
+/// Rows and columns of a block, from and to; columns in whole vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Rows.
+    pub rows: [usize; 2],
+    /// Columns.
+    pub cols: [usize; 2],
+}
+
+impl Part {
+    /// All.
+    pub const WHOLE: Self = Self { rows: [0, ROWS], cols: [0, COLS] };
+
+    /// The part within `reach` of the pixel `(y, x)`.
+    pub fn about(y: usize, x: usize, reach: usize) -> Self {
+        let cols = [x.saturating_sub(reach) / 8 * 8, (x + reach + 1).next_multiple_of(8).min(COLS)];
+        Self { rows: [y.saturating_sub(reach), (y + reach + 1).min(ROWS)], cols }
+    }
+
+    /// The smallest part that holds both.
+    pub fn union(self, other: Self) -> Self {
+        let join = |a: [usize; 2], b: [usize; 2]| [a[0].min(b[0]), a[1].max(b[1])];
+        Self { rows: join(self.rows, other.rows), cols: join(self.cols, other.cols) }
+    }
+
+    /// Whether the pixel is in it.
+    pub fn holds(&self, y: usize, x: usize) -> bool {
+        self.rows[0] <= y && y < self.rows[1] && self.cols[0] <= x && x < self.cols[1]
+    }
+
+    /// Rows and columns.
+    pub fn size(&self) -> [usize; 2] {
+        [self.rows[1] - self.rows[0], self.cols[1] - self.cols[0]]
+    }
+}
+
 /// Half width of the medians of noise and S.
 pub fn half(separable: bool) -> usize {
     if separable { 3 } else { 2 }
 }
 
 impl Space {
-    /// S' of the block of row `by` and column `bx` into `out`, row by row.
+    /// S' of a part of the block of row `by` and column `bx`, into its place in `out`.
     pub fn measure(
         &mut self,
         frame: &Frame<'_>,
         [by, bx]: [usize; 2],
+        part: Part,
         separable: bool,
         out: &mut [f32; ROWS * COLS],
     ) {
-        simd::run(Measure { space: self, frame, corner: [by * ROWS, bx * COLS], separable, out });
+        let corner = [by * ROWS + part.rows[0], bx * COLS + part.cols[0]];
+        simd::run(Measure { space: self, frame, corner, part, separable, out });
     }
 }
 
@@ -59,6 +97,7 @@ struct Measure<'a, 'f> {
     space: &'a mut Space,
     frame: &'a Frame<'f>,
     corner: [usize; 2],
+    part: Part,
     separable: bool,
     out: &'a mut [f32; ROWS * COLS],
 }
@@ -68,11 +107,12 @@ impl simd::Loop for Measure<'_, '_> {
 
     #[inline(always)]
     fn run(self) {
-        let Self { space, frame, corner, separable, out } = self;
+        let Self { space, frame, corner, part, separable, out } = self;
         let h = half(separable);
+        let inner @ [high, across] = part.size();
         let at = |margin: usize| corner.map(|c| c as isize - margin as isize);
-        let (rows, cols) = (ROWS + 2 * h, COLS + 2 * h);
-        let tall = ROWS + 4 * h;
+        let (rows, cols) = (high + 2 * h, across + 2 * h);
+        let tall = high + 4 * h;
         space.image.copy(frame.image, frame.shape, tall, at(2 * h));
         let windows =
             NoiseWindows { variance: &mut space.variance, along: &mut space.along, sky: &mut space.s };
@@ -92,15 +132,16 @@ impl simd::Loop for Measure<'_, '_> {
         }
         // The variance is done with: its window takes the median of S.
         if separable {
-            separable7(&space.s, &mut space.along, &mut space.variance, [ROWS, COLS]);
+            separable7(&space.s, &mut space.along, &mut space.variance, inner);
         } else {
-            true5(&space.s, &mut space.variance, [ROWS, COLS]);
+            true5(&space.s, &mut space.variance, inner);
         }
-        space.variance.give_back(&space.s, h, h, [ROWS, COLS], at(0), frame.shape);
-        for y in 0..ROWS {
-            let (s, median) = (&space.s.row(y + h)[h..h + COLS], &space.variance.row(y)[..COLS]);
-            for x in 0..COLS {
-                out[y * COLS + x] = s[x] - median[x];
+        space.variance.give_back(&space.s, h, h, inner, at(0), frame.shape);
+        for y in 0..high {
+            let (s, median) = (&space.s.row(y + h)[h..h + across], &space.variance.row(y)[..across]);
+            let out = &mut out[(part.rows[0] + y) * COLS + part.cols[0]..][..across];
+            for x in 0..across {
+                out[x] = s[x] - median[x];
             }
         }
     }
@@ -189,52 +230,6 @@ fn separable7(input: &Window, along: &mut Window, out: &mut Window, [rows, cols]
 #[inline(always)]
 fn true5(input: &Window, out: &mut Window, [rows, cols]: [usize; 2]) {
     for y in 0..rows {
-        let window: [&[f32]; 25] = std::array::from_fn(|k| &input.row(y + k / 5)[k % 5..]);
-        medians::<25>(window, &mut out.row_mut(y)[..cols]);
-    }
-}
-
-/// The largest Laplacian of `rows` in columns `x0 ..` of a block; pixels on the border of the image do not count.
-pub struct Peak<'a> {
-    /// Image in electrons.
-    pub image: &'a [f32],
-    /// Its rows and columns.
-    pub shape: [usize; 2],
-    /// Rows to look at.
-    pub rows: std::ops::Range<usize>,
-    /// First column of the first block.
-    pub x0: usize,
-}
-
-impl simd::Loop for Peak<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run(self) -> f32 {
-        let Self { image, shape: [ny, nx], rows, x0 } = self;
-        let rows = rows.start.max(1)..rows.end.min(ny - 1);
-        let mut peak = [0.0f32; 8];
-        let (low, high) = (x0.max(1), (x0 + COLS).min(nx - 1));
-        for y in rows {
-            let row = |y: usize, from: usize| &image[y * nx + from..];
-            if high - low == COLS {
-                let fixed = |y: usize, from: usize| -> &[f32; COLS] {
-                    row(y, from).first_chunk().unwrap_or(&[0.0; COLS])
-                };
-                let (c, west, east) = (fixed(y, low), fixed(y, low - 1), fixed(y, low + 1));
-                let (before, next) = (fixed(y - 1, low), fixed(y + 1, low));
-                for x in 0..COLS {
-                    let l = laplacian::inside(c[x], west[x], east[x], before[x], next[x]);
-                    peak[x % 8] = if l > peak[x % 8] { l } else { peak[x % 8] };
-                }
-            } else {
-                for x in low..high {
-                    let (c, west, east) = (row(y, x)[0], row(y, x - 1)[0], row(y, x + 1)[0]);
-                    let l = laplacian::inside(c, west, east, row(y - 1, x)[0], row(y + 1, x)[0]);
-                    peak[0] = if l > peak[0] { l } else { peak[0] };
-                }
-            }
-        }
-        peak.into_iter().fold(0.0, |a, b| if b > a { b } else { a })
+        medians_square(input.rows(y, 0), &mut out.row_mut(y)[..cols]);
     }
 }
