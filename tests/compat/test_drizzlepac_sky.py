@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+import upramp
 from upramp.compat.skypac import SkyStats, sky, skymatch
 from upramp.exceptions import InputError
 
@@ -151,3 +155,28 @@ def test_statistic_keeps_its_last_result() -> None:
         statistic([np.nan])
     with pytest.raises(TypeError, match="bins: no such"):
         SkyStats(bins=3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_drizzlepac_itself_runs_on_ours(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the newest packages its own match fails, and falls back; with ours in its place it does not."""
+    theirs = pytest.importorskip("drizzlepac.sky", reason="drizzlepac is not installed")
+    monkeypatch.chdir(tmp_path)
+    # It asks for more cards than the tiles have.
+    command = [sys.executable, str(shared / "tools/sim_mosaic.py"), "ir_nebula", str(tmp_path)]
+    subprocess.run([*command, "--size", "128", "--nx", "2", "--ny", "1"], check=True)
+    files = sorted(Path().glob("*_flt.fits"))
+    step = {"skysub": True, "skymethod": "match", "skystat": "median", "skywidth": 0.1, "skylower": None}
+    step |= {"skyupper": None, "skyclip": 5, "skylsigma": 4.0, "skyusigma": 4.0, "skymask_cat": ""}
+    step |= {"use_static": False, "sky_bits": "0", "skyuser": "", "skyfile": "", "in_memory": False}
+    configuration = {"input": "*_flt.fits", "group": None, "STATE OF INPUT FILES": {"clean": True}}
+    with upramp.accelerate("skypac"):
+        theirs.run(configuration | {"STEP 2: SKY SUBTRACTION": step})
+    assert "Reverting" not in caplog.text
+    written = [card(path) for path in files]
+    sky(files, skymethod="match", use_static=False)
+    assert written == [card(path) for path in files]
+    # What drizzlepac and skypac leave open.
+    gc.collect()

@@ -1,4 +1,4 @@
-"""Simulated HST WFC3/IR MULTIACCUM exposures with known truth.
+"""Simulated HST WFC3/IR MULTIACCUM exposures, and mosaics of FLT files, with known truth.
 
 >>> from upramp.simulate import Exposure, Scene, simulate
 >>> simulation = simulate(Exposure(size=64, nsamp=5), Scene(helium=1.0))
@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from upramp.simulate.detector import Exposure, Simulation, simulate
+from upramp.simulate.mosaic import MosaicTruth, mosaic
 from upramp.simulate.scene import Scene
 
-__all__ = ["Exposure", "Scene", "Simulation", "simulate"]
+__all__ = ["Exposure", "MosaicTruth", "Scene", "Simulation", "mosaic", "simulate"]
