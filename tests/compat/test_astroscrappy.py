@@ -101,8 +101,8 @@ def test_random_images_and_parameters_agree_with_theirs() -> None:
     theirs = pytest.importorskip("astroscrappy")
     random = np.random.default_rng(8)
     hits = 0
-    for _ in range(40):
-        shape = tuple(random.integers(11, 120, 2))
+    for _ in range(16):
+        shape = tuple(random.integers(11, 90, 2))
         data = random.normal(random.choice([5, 300]), 20, shape)
         data += 3000 * np.exp(-0.5 * ((np.indices(shape) - 8) ** 2).sum(0) / random.uniform(1, 9))
         where = random.random(shape) < random.choice([0.005, 0.05])
@@ -127,7 +127,7 @@ def test_random_images_and_parameters_agree_with_theirs() -> None:
         assert np.array_equal(found.mask, mask), (shape, keywords)
         np.testing.assert_allclose(found.clean, clean, rtol=1e-6)
         hits += int(mask.sum())
-    assert hits > 1000
+    assert hits > 300
 
 
 # --- the swap ----------------------------------------------------------------------------------------------------

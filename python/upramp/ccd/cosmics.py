@@ -119,14 +119,36 @@ def detect_cosmics(
         Sky or object model in the unit of `indat`: taken off to search and put back; its Poisson noise counts.
     invar : (ny, nx) array_like, optional
         Variance in squares of the unit of `indat`; default `gain` times data plus read noise squared.
-    sigclip, sigfrac, objlim, gain, readnoise, satlevel, niter, sepmed, cleantype
-        See :class:`LacosmicParams`.
+    sigclip : float, optional
+        Limit of the Laplacian, in units of its noise.
+    sigfrac : float, optional
+        Limit for neighbours of a hit, as a fraction of `sigclip`.
+    objlim : float, optional
+        Least contrast between the Laplacian and the fine structure; see :class:`LacosmicParams`.
+    gain : float, optional
+        Electrons per unit of the data.
+    readnoise : float, optional
+        Read noise, electrons.
+    satlevel : float, optional
+        Saturation level, electrons; infinity: none.
+    niter : int, optional
+        Rounds at most.
+    sepmed : bool, optional
+        Separable medians instead of true ones.
+    cleantype : {'median', 'medmask', 'meanmask', 'idw'}, optional
+        How to fill hit pixels; see :class:`LacosmicParams`.
     fsmode : {'median', 'convolve'}, optional
         Fine structure by medians, or by convolution with a point spread function.
-    psfmodel, psffwhm, psfsize, psfbeta : optional
+    psfmodel : {'gauss', 'gaussx', 'gaussy', 'moffat'}, optional
         That function: see :func:`psf_kernel`.
+    psffwhm : float, optional
+        Its full width at half maximum, pixels.
+    psfsize : int, optional
+        Its rows and columns, odd.
     psfk : (ky, kx) array_like, optional
-        The same as an array, used as it is.
+        The function as an array, used as it is.
+    psfbeta : float, optional
+        Exponent of the Moffat profile.
     verbose : bool, optional
         Log the count of every round at level INFO instead of DEBUG.
     threads : int, optional
@@ -142,7 +164,7 @@ def detect_cosmics(
     Raises
     ------
     TypeError
-        `indat` holds no real numbers.
+        `indat` holds no real numbers, or another image is a single number.
     ValueError
         An argument is out of its range or shaped unlike the image; the message names it.
 
@@ -260,6 +282,8 @@ def _as_pixels(data: ArrayLike) -> tuple[NDArray[Any], bool]:
 def _as_plane(name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
     """A plane beside the data, in native byte order and C layout but of any type."""
     array = np.asarray(value)
+    if array.ndim == 0:
+        raise TypeError(f"{name} is {value!r}, expected an image of shape {shape}")
     return as_array(name, value, array.dtype.newbyteorder("="), 2, shape)
 
 

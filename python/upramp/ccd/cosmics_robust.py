@@ -39,7 +39,8 @@ def find_cosmics(
 
     The search is that of :func:`detect_cosmics` with true medians, and
 
-    - borders are reflected, so that hits are found up to the last pixel and stars there are spared;
+    - borders are reflected, so that hits are found up to the last pixel and stars there are spared (but those whose
+      centre is the second or third pixel from the border: with their reflection they look like something else);
     - bad pixels (masked, NaN) are kept out of all medians: they take the median of the good ones about them;
     - hits are replaced by the median of the good pixels about them;
     - in the end, pixels that touch a hit and stand `grow` sigma above the good pixels about them are hits too. A

@@ -316,13 +316,17 @@ impl<'a> Session<'a> {
         let fresh: Vec<[usize; 2]> = found.iter().copied().filter(|[y, x]| !self.mask[y * nx + x]).collect();
         for rows in fresh.chunk_by(|a, b| a[0] == b[0]) {
             let row = &mut self.hits[rows[0][0]];
+            let is_new = row.is_empty();
+            row.reserve(rows.len());
             for &[y, x] in rows {
                 let p = y * nx + x;
                 self.mask[p] = true;
                 let original = self.image[p];
                 row.push(Hit { x: x as u32, variance: self.noise.at(p, original), original, stale: true });
             }
-            row.sort_unstable_by_key(|hit| hit.x);
+            if !is_new {
+                row.sort_unstable_by_key(|hit| hit.x);
+            }
         }
         if is_first {
             return;

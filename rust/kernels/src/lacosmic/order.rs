@@ -9,7 +9,7 @@ pub fn lower_median(values: &mut [f32]) -> Option<f32> {
 }
 
 /// Values to look at, to guess where the median is.
-const SAMPLE: usize = 1 << 16;
+const SAMPLE: usize = 1 << 15;
 /// Pixels to an item of work.
 const ITEM: usize = 1 << 16;
 
