@@ -137,6 +137,9 @@ def test_stack_leaves_out_extremes_and_masked_pixels(tmp_path: Path) -> None:
     assert (data[0] == 2.0).all()
     assert (data[4] == 1.0).all()
     assert (fits.getdata(out, "COUNT")[:6, 0] == [3, 3, 3, 3, 3, 4]).all()
+    fits.setval(paths[0], "BUNIT", value="adu")
+    fits.setval(paths[1], "BUNIT", value="electron")
+    assert main(["stack", *paths[:2], "-o", str(tmp_path / "no.fits")]) == 3
 
 
 def test_refused(night: dict[str, list[str]], capsys: pytest.CaptureFixture[str]) -> None:

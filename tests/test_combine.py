@@ -295,6 +295,8 @@ def test_ccddata_in_and_out() -> None:
     found = combine(frames, "mean")
     assert found.mask.sum() == 1
     np.testing.assert_allclose(found.uncertainty[~mask], 4 / np.sqrt(3), rtol=1e-6)
+    with pytest.raises(ValueError, match="frames are in adu and electron"):
+        combine([frames[0], CCDData(cube[0], unit="electron")])
     ccd = found.to_ccddata("adu", {"OBJECT": "x"})
     assert isinstance(ccd, CCDData)
     assert isinstance(ccd.uncertainty, StdDevUncertainty)

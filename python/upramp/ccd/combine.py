@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from upramp import _core
 from upramp._arrays import count_threads
-from upramp.ccd.frames import Frame, Kind, OnError, check_shape, open_frames
+from upramp.ccd.frames import Frame, Kind, OnError, check_shape, is_ccddata, open_frames
 
 __all__ = ["MEMORY_LIMIT", "Combined", "combine", "combine_opened"]
 
@@ -146,7 +146,7 @@ def combine(
     TypeError
         A frame does not hold numbers.
     ValueError
-        No frame, other shapes, a parameter out of its range, a memory limit too small for one row.
+        No frame, other shapes or units, a parameter out of its range, a memory limit too small for one row.
 
     Notes
     -----
@@ -169,6 +169,9 @@ def combine(
             raise ValueError(f"{name} has {len(given)} entries, expected {len(listed)}, one a frame")
     if memory_limit < 1:
         raise ValueError(f"memory_limit is {memory_limit}, expected a positive number of bytes")
+    units = sorted({str(frame.unit) for frame in listed if is_ccddata(frame)})
+    if len(units) > 1:
+        raise ValueError(f"frames are in {' and '.join(units)}, expected one unit")
     with open_frames(
         listed,
         ext=ext,

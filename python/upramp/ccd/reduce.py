@@ -62,7 +62,8 @@ def reduce(
     Raises
     ------
     InputError
-        A file cannot be used; no flat of its filter; gain, read noise or exposure time are not known.
+        A file cannot be used, or is in electrons; no flat of its filter; gain, read noise or exposure time are not
+        known.
     ValueError
         Masters of other shapes, a parameter out of its range.
 
@@ -84,6 +85,9 @@ def reduce(
         header = header_of(raw, getattr(frame, "meta", None))
         if CARDS["kind"] in header:
             raise InputError(f"{raw.name}: is a {header[CARDS['kind']]} already, expected a raw frame")
+        told = str(getattr(frame, "unit", None) or header.get("BUNIT", "")).strip().lower()
+        if told.startswith(("electron", "e-")):
+            raise InputError(f"{raw.name}: is in {told} already, expected ADU: the gain would count twice")
         made = CalibratedFrame(raw, header, detector)
         pixels = np.empty(made.shape, np.float32)
         made.words(0, made.shape[0], "f4", pixels.reshape(-1))
