@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,14 @@ def test_threads_do_not_change_a_bit(options: Any) -> None:
         more = combine(cube, threads=threads, **options)
         for name in ("data", "uncertainty", "count", "mask"):
             assert getattr(one, name).tobytes() == getattr(more, name).tobytes()
+
+
+def test_calls_at_the_same_time_do_not_meet() -> None:
+    cubes = [stack(7, (90, 101)) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda cube: combine(cube, threads=2).data, cubes * 4))
+    for data, cube in zip(found, cubes * 4, strict=True):
+        same(data, np.median(cube.astype(np.float64), axis=0))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (3, 1), (2, 64), (1, 8193), (13, 631)])
