@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from upramp import _core
 from upramp._arrays import count_threads
-from upramp.ccd.frames import Frame, Kind, OnError, check_shape, is_ccddata, open_frames
+from upramp.ccd.frames import Frame, Kind, is_ccddata
+from upramp.ccd.opening import OnError, check_shape, open_frames
 
 __all__ = ["MEMORY_LIMIT", "Combined", "combine", "combine_opened"]
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from upramp.ccd.calibrated import CalibratedFrame, header_of
 from upramp.ccd.detector import Detector, exptime_of, filter_of, gain_of, read_noise_of, saturation_of
-from upramp.ccd.frames import open_frames
 from upramp.ccd.image import CcdImage, Dq, as_image, history, read_image, set_flag
 from upramp.ccd.masters import CARDS, layout_lines, trimmed_header
+from upramp.ccd.opening import open_frames
 from upramp.exceptions import InputError
 
 __all__ = ["choose_flat", "reduce"]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from upramp.ccd.calibrated import header_of
 from upramp.ccd.combine import MEMORY_LIMIT, combine_opened
 from upramp.ccd.detector import Detector, exptime_of
-from upramp.ccd.frames import OnError, open_frames
 from upramp.ccd.image import CcdImage, Dq, clean_header, history
 from upramp.ccd.masters import CARDS, combined_line, name_lines
+from upramp.ccd.opening import OnError, open_frames
 from upramp.exceptions import InputError
 
 __all__ = ["stack_files"]

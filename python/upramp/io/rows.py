@@ -1,8 +1,8 @@
 """Rows of images in many files at a time: each file is opened once, and only the rows asked for are in memory.
 
 A plain file stays open and is read where the rows lie. What cannot be read so (gzipped and fpacked files, and all
-that would go beyond the number of files this process may have open) is copied to a :class:`Spool` while it passes
-by: memory up to a limit, one nameless temporary file beyond it.
+that would go beyond the number of files this process may have open) is copied to a
+:class:`~upramp.io.spool.Spool` while it passes by: memory up to a limit, one nameless temporary file beyond it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -24,80 +22,12 @@ from numpy.typing import NDArray
 
 from upramp.exceptions import InputError
 from upramp.io.layout import BLOCK, UNSIGNED, Extension
+from upramp.io.spool import Spool
 
-__all__ = ["ImageFile", "Plane", "Spool", "file_budget"]
+__all__ = ["ImageFile", "Plane"]
 
 PIECE = 1 << 20
 """Bytes copied or converted at a time."""
-SPARE = 64
-"""Descriptors left for everything else."""
-
-
-def file_budget() -> int:
-    """Files that may yet be opened and kept open."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 512 - SPARE
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit == resource.RLIM_INFINITY:
-        return 1 << 20
-    try:
-        used = sum(1 for _ in Path("/dev/fd").iterdir())
-    except OSError:
-        used = SPARE
-    return max(int(limit) - used - SPARE, 0)
-
-
-class Spool:
-    """Bytes put aside: in memory up to a limit, in a temporary file beyond.
-
-    Parameters
-    ----------
-    memory : int
-        Bytes that may be held in memory.
-    """
-
-    def __init__(self, memory: int) -> None:
-        self.free = memory
-        self._file: BinaryIO | None = None
-        self._end = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def store(self, pieces: Iterator[bytes], size: int) -> tuple[NDArray[np.uint8] | BinaryIO, int]:
-        """Put `size` bytes aside; returns where they are and from which byte on.
-
-        Parameters
-        ----------
-        pieces : iterator of bytes
-            The bytes, in order.
-        size : int
-            Their number.
-        """
-        if size <= self.free:
-            self.free -= size
-            held = np.empty(size, np.uint8)
-            at = 0
-            for piece in pieces:
-                held[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
-                at += len(piece)
-            return held, 0
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-        start = self._end
-        for piece in pieces:
-            self._file.seek(self._end)
-            self._file.write(piece)
-            self._end += len(piece)
-        return self._file, start
 
 
 class Plane:
