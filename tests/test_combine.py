@@ -427,8 +427,8 @@ def test_scratch_is_within_its_limit(tmp_path: Path, suffix: str) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         result = found.data.nbytes + found.uncertainty.nbytes + found.count.nbytes + found.mask.nbytes
-        headers = 40 * 60_000  # of forty open files
-        assert peak - result < limit + headers
+        # Beside it: what Python and the reading of a header need at a time.
+        assert peak - result < limit + 100_000
         same(found.data, np.median(cube, axis=0))
     with pytest.raises(ValueError, match="memory_limit is 1000 bytes, expected at least 20480"):
         combine(paths, memory_limit=1000)

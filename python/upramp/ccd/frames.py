@@ -208,15 +208,12 @@ class FileFrame(Frame):
     def __init__(self, file: ImageFile) -> None:
         self.file = file
         self.name = str(file.path)
-        ny, nx = file.image.unit.shape
+        ny, nx = file.image.shape
         self.shape = (ny, nx)
-        stored = file.image.unit
-        bytes_only = stored.header["BITPIX"] == 8 and stored.scale == (1.0, 0.0)
-        self._plain_bytes = bytes_only and "BLANK" not in stored.header
-        self.kind = "u2" if file.image.is_unsigned or self._plain_bytes else "f4"
+        self.kind = "u2" if file.image.is_unsigned or file.image.is_bytes else "f4"
         for plane in file.planes.values():
-            if plane.unit.shape != self.shape:
-                raise InputError(f"{plane.label}: has shape {plane.unit.shape}, expected {self.shape}")
+            if plane.shape != self.shape:
+                raise InputError(f"{plane.label}: has shape {plane.shape}, expected {self.shape}")
         self._mask, self._std = (file.planes.get(key) for key in (MASK, UNCERT))
         self.has_mask, self.has_std = self._mask is not None, self._std is not None
 

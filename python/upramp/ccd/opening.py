@@ -27,6 +27,7 @@ def open_frames(
     masks: Sequence[Any] | None = None,
     uncertainties: Sequence[Any] | None = None,
     memory: int,
+    keep_headers: bool = True,
     on_error: OnError = None,
 ) -> Iterator[tuple[list[Frame], Spool]]:
     """Frames whose rows can be read, until the block ends.
@@ -41,6 +42,8 @@ def open_frames(
         One a frame, beside those that frames have of their own.
     memory : int
         Bytes that may be held of files that are not read later.
+    keep_headers : bool, optional
+        Whether headers of files will be asked for.
     on_error : callable, optional
         Called with the error of each frame that cannot be used, or has another shape than the first, which is then
         left out. Without it the first such error is raised.
@@ -61,7 +64,11 @@ def open_frames(
             std = None if uncertainties is None or uncertainties[k] is None else np.asarray(uncertainties[k])
             if isinstance(frame, (str, os.PathLike)):
                 keep = sum(file.is_open for file in opened) < budget
-                opened.append(ImageFile(frame, ext, (MASK, UNCERT), spool=spool, keep_open=keep))
+                opened.append(
+                    ImageFile(
+                        frame, ext, (MASK, UNCERT), spool=spool, keep_open=keep, keep_headers=keep_headers
+                    )
+                )
                 return _with(FileFrame(opened[-1]), mask, std)
             if is_ccddata(frame):
                 own = None if frame.mask is None else np.asarray(frame.mask, bool)
