@@ -274,6 +274,12 @@ def test_gain_is_applied_once(night: Night, masters: Any) -> None:
     np.testing.assert_allclose(electrons.uncertainty, adu.uncertainty * GAIN, rtol=1e-6)
     assert electrons.header["BUNIT"] == "electron"
     assert electrons.header["UPRGAIN"] == GAIN
+    with pytest.raises(InputError, match="is in electron already"):
+        ccd.reduce(CCDData(np.zeros((NY, NX)), unit="electron"), detector=DETECTOR)
+    del electrons.header["UPRCCD"]
+    path = electrons.write(night.folder / "electrons.fits")
+    with pytest.raises(InputError, match="the gain would count twice"):
+        ccd.reduce(path, **options)
 
 
 def test_variance_is_the_formula() -> None:

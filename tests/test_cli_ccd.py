@@ -57,7 +57,16 @@ def test_a_night(night: dict[str, list[str]], capsys: pytest.CaptureFixture[str]
     assert "master_flat_V.fits: 3 frames" in out
     assert "master_flat_R_band.fits: 3 frames" in out
     reduce = ["ccd", "reduce", *night["science"], "--bias", "master_bias.fits", "--dark", "dark.fits"]
-    reduce += ["--flat", "master_flat_V.fits", "master_flat_R_band.fits", "-o", "red", "--png", "png"]
+    reduce += [
+        "--flat",
+        "master_flat_V.fits",
+        "--flat",
+        "master_flat_R_band.fits",
+        "-o",
+        "red",
+        "--png",
+        "png",
+    ]
     assert main([*reduce, "--jobs", "2", "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert sorted(line["file"] for line in lines) == [f"raw/s{k}.fits" for k in range(3)]
@@ -137,6 +146,9 @@ def test_stack_leaves_out_extremes_and_masked_pixels(tmp_path: Path) -> None:
     assert (data[0] == 2.0).all()
     assert (data[4] == 1.0).all()
     assert (fits.getdata(out, "COUNT")[:6, 0] == [3, 3, 3, 3, 3, 4]).all()
+    fits.setval(paths[0], "BUNIT", value="adu")
+    fits.setval(paths[1], "BUNIT", value="electron")
+    assert main(["stack", *paths[:2], "-o", str(tmp_path / "no.fits")]) == 3
 
 
 def test_refused(night: dict[str, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +158,7 @@ def test_refused(night: dict[str, list[str]], capsys: pytest.CaptureFixture[str]
         (["ccd", "bias", *bias, "-o", bias[0], "--overwrite"], 2, "is an input"),
         (["ccd", "bias", *bias, "--jobs", "0"], 2, "--jobs is 0"),
         (["ccd", "flat", *night["flat"], "-o", "flat.fits"], 2, "expected a directory"),
-        (["ccd", "reduce", bias[0], "--flat", bias[0], bias[1]], 2, "both flats of filter 'V'"),
+        (["ccd", "reduce", bias[0], "--flat", bias[0], "--flat", bias[1]], 2, "both flats of filter 'V'"),
         (["ccd", "reduce", bias[0], "--gain", "-1"], 2, "gain is -1"),
         (["stack", *bias, "-o", bias[0], "--overwrite"], 2, "is an input"),
         (["stack", *bias, "-o", "x.fits", "--scale", "exptime"], 3, "its exptime is 0.0"),

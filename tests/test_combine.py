@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,14 @@ def test_threads_do_not_change_a_bit(options: Any) -> None:
             assert getattr(one, name).tobytes() == getattr(more, name).tobytes()
 
 
+def test_calls_at_the_same_time_do_not_meet() -> None:
+    cubes = [stack(7, (90, 101)) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda cube: combine(cube, threads=2).data, cubes * 4))
+    for data, cube in zip(found, cubes * 4, strict=True):
+        same(data, np.median(cube.astype(np.float64), axis=0))
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (3, 1), (2, 64), (1, 8193), (13, 631)])
 def test_any_size(shape: tuple[int, int]) -> None:
     cube = stack(4, shape)
@@ -295,6 +304,8 @@ def test_ccddata_in_and_out() -> None:
     found = combine(frames, "mean")
     assert found.mask.sum() == 1
     np.testing.assert_allclose(found.uncertainty[~mask], 4 / np.sqrt(3), rtol=1e-6)
+    with pytest.raises(ValueError, match="frames are in adu and electron"):
+        combine([frames[0], CCDData(cube[0], unit="electron")])
     ccd = found.to_ccddata("adu", {"OBJECT": "x"})
     assert isinstance(ccd, CCDData)
     assert isinstance(ccd.uncertainty, StdDevUncertainty)
@@ -416,8 +427,8 @@ def test_scratch_is_within_its_limit(tmp_path: Path, suffix: str) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         result = found.data.nbytes + found.uncertainty.nbytes + found.count.nbytes + found.mask.nbytes
-        headers = 40 * 60_000  # of forty open files
-        assert peak - result < limit + headers
+        # Beside it: what Python and the reading of a header need at a time.
+        assert peak - result < limit + 100_000
         same(found.data, np.median(cube, axis=0))
     with pytest.raises(ValueError, match="memory_limit is 1000 bytes, expected at least 20480"):
         combine(paths, memory_limit=1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -13,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from upramp import _core
 from upramp._arrays import count_threads
-from upramp.ccd.frames import Frame, Kind, OnError, check_shape, open_frames
+from upramp.ccd.frames import Frame, Kind, is_ccddata
+from upramp.ccd.opening import OnError, check_shape, open_frames
 
 __all__ = ["MEMORY_LIMIT", "Combined", "combine", "combine_opened"]
 
@@ -23,6 +25,8 @@ BAND = 1 << 24
 """Bytes of a band that need not be exceeded: what is read is still in the cache when it is combined."""
 STRETCH = 1 << 18
 """Bytes worth reading from one file at a time."""
+OPEN_FILE = 2048
+"""Bytes that an open file costs."""
 
 Scaling = Sequence[float] | NDArray[Any] | Callable[[NDArray[np.float32]], float] | None
 Pair = tuple[float, float]
@@ -146,7 +150,7 @@ def combine(
     TypeError
         A frame does not hold numbers.
     ValueError
-        No frame, other shapes, a parameter out of its range, a memory limit too small for one row.
+        No frame, other shapes or units, a parameter out of its range, a memory limit too small for one row.
 
     Notes
     -----
@@ -169,18 +173,24 @@ def combine(
             raise ValueError(f"{name} has {len(given)} entries, expected {len(listed)}, one a frame")
     if memory_limit < 1:
         raise ValueError(f"memory_limit is {memory_limit}, expected a positive number of bytes")
+    units = sorted({str(frame.unit) for frame in listed if is_ccddata(frame)})
+    if len(units) > 1:
+        raise ValueError(f"frames are in {' and '.join(units)}, expected one unit")
     with open_frames(
         listed,
         ext=ext,
         masks=masks,
         uncertainties=uncertainties,
         memory=memory_limit // 2,
+        keep_headers=False,
         on_error=on_error,
     ) as (opened, spool):
         held = memory_limit // 2 - spool.free
-        need = 2 * _row_bytes(opened, _kind(opened), uncertainty) if held else 0
-        if need > memory_limit:
-            raise ValueError(_too_small(memory_limit, need, len(opened)))
+        row = _row_bytes(opened, _kind(opened), uncertainty)
+        if held and 2 * row > memory_limit:
+            raise ValueError(_too_small(memory_limit, 2 * row, len(opened)))
+        left = memory_limit - held
+        files = sum(isinstance(frame, (str, os.PathLike)) for frame in listed)
         return combine_opened(
             opened,
             method,
@@ -192,7 +202,7 @@ def combine(
             scale=_left("scale", scale, opened, len(listed)),
             zero=_left("zero", zero, opened, len(listed)),
             uncertainty=uncertainty,
-            memory_limit=memory_limit - held,
+            memory_limit=max(left - OPEN_FILE * files, min(left, row)),
             threads=threads,
         )
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from upramp.ccd.calibrated import CalibratedFrame
 from upramp.ccd.combine import MEMORY_LIMIT, combine_opened
 from upramp.ccd.detector import Detector, filter_of
-from upramp.ccd.frames import OnError
 from upramp.ccd.gain import measure_gain
 from upramp.ccd.image import CcdImage, Dq, as_image, history, set_flag
 from upramp.ccd.masters import (
@@ -25,6 +24,7 @@ from upramp.ccd.masters import (
     name_lines,
     open_calibrated,
 )
+from upramp.ccd.opening import OnError
 from upramp.exceptions import InputError
 
 if TYPE_CHECKING:

@@ -6,9 +6,6 @@ other types are converted to float32, rows at a time.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,23 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upramp.exceptions import InputError
-from upramp.io import ImageFile, Spool, file_budget
+from upramp.io import ImageFile
 
 __all__ = [
+    "MASK",
+    "UNCERT",
     "ArrayFrame",
+    "ExtendedFrame",
     "FileFrame",
     "Frame",
     "Kind",
-    "OnError",
     "Words",
-    "check_shape",
     "is_ccddata",
-    "open_frames",
     "std_of",
 ]
 
 Kind = Literal["u2", "f4"]
-OnError = Callable[[InputError], None] | None
 
 MASK, UNCERT = "MASK", "UNCERT"
 """EXTNAMES of the mask and the standard deviation, those of astropy's CCDData."""
@@ -212,15 +208,12 @@ class FileFrame(Frame):
     def __init__(self, file: ImageFile) -> None:
         self.file = file
         self.name = str(file.path)
-        ny, nx = file.image.unit.shape
+        ny, nx = file.image.shape
         self.shape = (ny, nx)
-        stored = file.image.unit
-        bytes_only = stored.header["BITPIX"] == 8 and stored.scale == (1.0, 0.0)
-        self._plain_bytes = bytes_only and "BLANK" not in stored.header
-        self.kind = "u2" if file.image.is_unsigned or self._plain_bytes else "f4"
+        self.kind = "u2" if file.image.is_unsigned or file.image.is_bytes else "f4"
         for plane in file.planes.values():
-            if plane.unit.shape != self.shape:
-                raise InputError(f"{plane.label}: has shape {plane.unit.shape}, expected {self.shape}")
+            if plane.shape != self.shape:
+                raise InputError(f"{plane.label}: has shape {plane.shape}, expected {self.shape}")
         self._mask, self._std = (file.planes.get(key) for key in (MASK, UNCERT))
         self.has_mask, self.has_std = self._mask is not None, self._std is not None
 
@@ -257,6 +250,46 @@ class FileFrame(Frame):
         return out
 
 
+class ExtendedFrame(Frame):
+    """A file with the caller's mask or deviations.
+
+    Parameters
+    ----------
+    frame : FileFrame
+        The file.
+    mask, std : ndarray or None
+        What is added to its mask; what replaces its deviations.
+    """
+
+    def __init__(self, frame: FileFrame, mask: NDArray[np.bool_] | None, std: NDArray[Any] | None) -> None:
+        self._frame = frame
+        # Shapes are checked as those of an array.
+        self._more = ArrayFrame(frame.name, np.broadcast_to(np.uint8(0), frame.shape), mask, std)
+        self.name, self.shape, self.kind = frame.name, frame.shape, frame.kind
+        self.has_mask = frame.has_mask or mask is not None
+        self.has_std = frame.has_std or std is not None
+
+    def copies(self, kind: Kind) -> bool:
+        """Whether rows must be copied: always; see :class:`Frame`."""
+        return True
+
+    def words(self, y0: int, y1: int, kind: Kind, scratch: NDArray[Any] | None) -> Words:
+        """Rows as words; see :class:`Frame`."""
+        return self._frame.words(y0, y1, kind, scratch)
+
+    def mask(self, y0: int, y1: int) -> NDArray[np.bool_] | None:
+        """Mask of rows, both; see :class:`Frame`."""
+        own, more = self._frame.mask(y0, y1), self._more.mask(y0, y1)
+        if own is None or more is None:
+            return more if own is None else own
+        return own | more
+
+    def std(self, y0: int, y1: int) -> NDArray[np.float32] | None:
+        """Deviations of rows; see :class:`Frame`."""
+        more = self._more.std(y0, y1)
+        return self._frame.std(y0, y1) if more is None else more
+
+
 def is_ccddata(thing: Any) -> bool:
     """Whether something is an astropy CCDData (or the like), without importing that.
 
@@ -282,127 +315,3 @@ def std_of(ccd: Any) -> NDArray[Any] | None:
 
     found: NDArray[Any] = np.asarray(ccd.uncertainty.represent_as(StdDevUncertainty).array)
     return found
-
-
-@contextmanager
-def open_frames(
-    frames: Sequence[Any],
-    *,
-    ext: int | str | None = None,
-    masks: Sequence[Any] | None = None,
-    uncertainties: Sequence[Any] | None = None,
-    memory: int,
-    on_error: OnError = None,
-) -> Iterator[tuple[list[Frame], Spool]]:
-    """Frames whose rows can be read, until the block ends.
-
-    Parameters
-    ----------
-    frames : sequence of array_like, CCDData or path-like
-        Frames.
-    ext : int or str, optional
-        Extension of the image in files.
-    masks, uncertainties : sequence of (array_like or None), optional
-        One a frame, beside those that frames have of their own.
-    memory : int
-        Bytes that may be held of files that are not read later.
-    on_error : callable, optional
-        Called with the error of each frame that cannot be used, or has another shape than the first, which is then
-        left out. Without it the first such error is raised.
-
-    Yields
-    ------
-    list of Frame, Spool
-        The frames, and what is held of them.
-    """
-    opened: list[ImageFile] = []
-    made: list[Frame] = []
-    budget = file_budget()
-    with Spool(memory) as spool:
-
-        def open_one(k: int) -> Frame:
-            frame = frames[k]
-            mask = None if masks is None or masks[k] is None else np.asarray(masks[k], bool)
-            std = None if uncertainties is None or uncertainties[k] is None else np.asarray(uncertainties[k])
-            if isinstance(frame, (str, os.PathLike)):
-                keep = sum(file.is_open for file in opened) < budget
-                opened.append(ImageFile(frame, ext, (MASK, UNCERT), spool=spool, keep_open=keep))
-                return _with(FileFrame(opened[-1]), mask, std)
-            if is_ccddata(frame):
-                own = None if frame.mask is None else np.asarray(frame.mask, bool)
-                mask = own if mask is None else mask if own is None else mask | own
-                std = std_of(frame) if std is None else std
-                frame = frame.data
-            return ArrayFrame(f"frames[{k}]", frame, mask, std)
-
-        try:
-            for k in range(len(frames)):
-                try:
-                    one = open_one(k)
-                    check_shape(one, made)
-                except (InputError, ValueError) as error:
-                    if on_error is None:
-                        raise
-                    on_error(error if isinstance(error, InputError) else InputError(str(error)))
-                    continue
-                one.index = k
-                made.append(one)
-            if not made:
-                raise InputError("no frame can be used")
-            yield made, spool
-        finally:
-            for file in opened:
-                file.close()
-
-
-def check_shape(frame: Frame, others: Sequence[Frame]) -> None:
-    """Refuse a frame that is not shaped as the others.
-
-    Parameters
-    ----------
-    frame : Frame
-        Frame.
-    others : sequence of Frame
-        Those before it.
-
-    Raises
-    ------
-    ValueError
-        It is not.
-    """
-    if others and frame.shape != others[0].shape:
-        raise ValueError(
-            f"{frame.name} has shape {frame.shape}, expected {others[0].shape}, that of {others[0].name}"
-        )
-
-
-def _with(frame: FileFrame, mask: NDArray[np.bool_] | None, std: NDArray[Any] | None) -> Frame:
-    return frame if mask is None and std is None else _Extended(frame, mask, std)
-
-
-class _Extended(Frame):
-    """A file with the caller's mask or deviations."""
-
-    def __init__(self, frame: FileFrame, mask: NDArray[np.bool_] | None, std: NDArray[Any] | None) -> None:
-        self._frame = frame
-        # Shapes are checked as those of an array.
-        self._more = ArrayFrame(frame.name, np.broadcast_to(np.uint8(0), frame.shape), mask, std)
-        self.name, self.shape, self.kind = frame.name, frame.shape, frame.kind
-        self.has_mask = frame.has_mask or mask is not None
-        self.has_std = frame.has_std or std is not None
-
-    def copies(self, kind: Kind) -> bool:
-        return True
-
-    def words(self, y0: int, y1: int, kind: Kind, scratch: NDArray[Any] | None) -> Words:
-        return self._frame.words(y0, y1, kind, scratch)
-
-    def mask(self, y0: int, y1: int) -> NDArray[np.bool_] | None:
-        own, more = self._frame.mask(y0, y1), self._more.mask(y0, y1)
-        if own is None or more is None:
-            return more if own is None else own
-        return own | more
-
-    def std(self, y0: int, y1: int) -> NDArray[np.float32] | None:
-        more = self._more.std(y0, y1)
-        return self._frame.std(y0, y1) if more is None else more

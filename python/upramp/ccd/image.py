@@ -220,15 +220,15 @@ def read_image(path: str | os.PathLike[str], ext: int | str | None = None) -> Cc
     """
     file = ImageFile(path, ext, ("MASK", "UNCERT"))
     try:
-        shape = file.image.unit.shape
+        shape = file.image.shape
         pixels = np.empty(shape, np.float32)
         file.image.read_numbers(0, shape[0], pixels.reshape(-1))
         dq = np.zeros(shape, np.uint8)
         std = None
         for name, plane in file.planes.items():
-            if plane.unit.shape != shape:
-                raise InputError(f"{plane.label}: has shape {plane.unit.shape}, expected {shape}")
-            if name == "MASK" and plane.unit.dtype == np.uint8:
+            if plane.shape != shape:
+                raise InputError(f"{plane.label}: has shape {plane.shape}, expected {shape}")
+            if name == "MASK" and plane.dtype == np.uint8:
                 plane.read_numbers(0, shape[0], dq.reshape(-1))
             elif name == "MASK":
                 bad = np.empty(shape, bool)

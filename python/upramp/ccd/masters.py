@@ -12,8 +12,9 @@ import numpy as np
 from upramp.ccd.calibrated import CalibratedFrame, header_of, is_plain
 from upramp.ccd.combine import MEMORY_LIMIT, Combined, combine_opened
 from upramp.ccd.detector import Detector, exptime_of
-from upramp.ccd.frames import Frame, OnError, check_shape, open_frames
+from upramp.ccd.frames import Frame
 from upramp.ccd.image import CcdImage, Dq, as_image, clean_header, history
+from upramp.ccd.opening import OnError, check_shape, open_frames
 from upramp.ccd.sections import Layout, format_section
 from upramp.exceptions import InputError
 from upramp.io import fits

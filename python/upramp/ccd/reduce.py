@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from upramp.ccd.calibrated import CalibratedFrame, header_of
 from upramp.ccd.detector import Detector, exptime_of, filter_of, gain_of, read_noise_of, saturation_of
-from upramp.ccd.frames import open_frames
 from upramp.ccd.image import CcdImage, Dq, as_image, history, read_image, set_flag
 from upramp.ccd.masters import CARDS, layout_lines, trimmed_header
+from upramp.ccd.opening import open_frames
 from upramp.exceptions import InputError
 
 __all__ = ["choose_flat", "reduce"]
@@ -62,7 +62,8 @@ def reduce(
     Raises
     ------
     InputError
-        A file cannot be used; no flat of its filter; gain, read noise or exposure time are not known.
+        A file cannot be used, or is in electrons; no flat of its filter; gain, read noise or exposure time are not
+        known.
     ValueError
         Masters of other shapes, a parameter out of its range.
 
@@ -84,6 +85,9 @@ def reduce(
         header = header_of(raw, getattr(frame, "meta", None))
         if CARDS["kind"] in header:
             raise InputError(f"{raw.name}: is a {header[CARDS['kind']]} already, expected a raw frame")
+        told = str(getattr(frame, "unit", None) or header.get("BUNIT", "")).strip().lower()
+        if told.startswith(("electron", "e-")):
+            raise InputError(f"{raw.name}: is in {told} already, expected ADU: the gain would count twice")
         made = CalibratedFrame(raw, header, detector)
         pixels = np.empty(made.shape, np.float32)
         made.words(0, made.shape[0], "f4", pixels.reshape(-1))

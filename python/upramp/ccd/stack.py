@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from upramp.ccd.calibrated import header_of
 from upramp.ccd.combine import MEMORY_LIMIT, combine_opened
 from upramp.ccd.detector import Detector, exptime_of
-from upramp.ccd.frames import OnError, open_frames
 from upramp.ccd.image import CcdImage, Dq, clean_header, history
 from upramp.ccd.masters import CARDS, combined_line, name_lines
+from upramp.ccd.opening import OnError, open_frames
 from upramp.exceptions import InputError
 
 __all__ = ["stack_files"]
@@ -68,11 +68,14 @@ def stack_files(
     Raises
     ------
     InputError
-        A file cannot be used, or has no positive level or exposure time to be scaled by.
+        A file cannot be used, or has no positive level or exposure time to be scaled by; units differ.
     """
     functions: dict[str, Callable[[NDArray[Any]], Any]] = {"median": np.nanmedian, "mean": np.nanmean}
     with open_frames(list(paths), ext=ext, memory=memory_limit // 2, on_error=on_error) as (frames, spool):
         headers = [header_of(frame) for frame in frames]
+        units = sorted({str(header.get("BUNIT", "")).strip() for header in headers})
+        if len(units) > 1:
+            raise InputError(f"frames are in {' and '.join(map(repr, units))}, expected one unit")
         zeros = [0.0 if zero is None else float(functions[zero](frame.image())) for frame in frames]
         if scale is None:
             levels = [1.0] * len(frames)

@@ -9,7 +9,7 @@ import numpy as np
 
 from upramp.ccd.calibrated import header_of
 from upramp.ccd.detector import EXPTIME, Detector, filter_of, saturation_of
-from upramp.ccd.frames import open_frames
+from upramp.ccd.opening import open_frames
 from upramp.ccd.sections import find_layout
 from upramp.exceptions import InputError
 

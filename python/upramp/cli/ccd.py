@@ -109,10 +109,10 @@ def _configure_reduce(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flat",
         type=Path,
-        nargs="+",
+        action="append",
         default=[],
         metavar="FILE",
-        help="master flats; each frame takes its filter's",
+        help="master flat; may be given several times, each frame takes its filter's",
     )
     parser.add_argument(
         "--gain", type=float, metavar="G", help="electrons per ADU (default: header, or measured)"

@@ -6,7 +6,8 @@ from astropy.io import fits
 
 from upramp.io.atomic import atomic_path, check_output
 from upramp.io.layout import Extension, FitsReader
-from upramp.io.rows import ImageFile, Plane, Spool, file_budget
+from upramp.io.rows import ImageFile, Plane
+from upramp.io.spool import Spool, file_budget
 from upramp.io.writer import table_bytes, write_extensions
 
 __all__ = [

@@ -1,8 +1,8 @@
 """Rows of images in many files at a time: each file is opened once, and only the rows asked for are in memory.
 
 A plain file stays open and is read where the rows lie. What cannot be read so (gzipped and fpacked files, and all
-that would go beyond the number of files this process may have open) is copied to a :class:`Spool` while it passes
-by: memory up to a limit, one nameless temporary file beyond it.
+that would go beyond the number of files this process may have open) is copied to a
+:class:`~upramp.io.spool.Spool` while it passes by: memory up to a limit, one nameless temporary file beyond it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -24,98 +22,39 @@ from numpy.typing import NDArray
 
 from upramp.exceptions import InputError
 from upramp.io.layout import BLOCK, UNSIGNED, Extension
+from upramp.io.spool import Spool
 
-__all__ = ["ImageFile", "Plane", "Spool", "file_budget"]
+__all__ = ["ImageFile", "Plane"]
 
 PIECE = 1 << 20
 """Bytes copied or converted at a time."""
-SPARE = 64
-"""Descriptors left for everything else."""
-
-
-def file_budget() -> int:
-    """Files that may yet be opened and kept open."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 512 - SPARE
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit == resource.RLIM_INFINITY:
-        return 1 << 20
-    try:
-        used = sum(1 for _ in Path("/dev/fd").iterdir())
-    except OSError:
-        used = SPARE
-    return max(int(limit) - used - SPARE, 0)
-
-
-class Spool:
-    """Bytes put aside: in memory up to a limit, in a temporary file beyond.
-
-    Parameters
-    ----------
-    memory : int
-        Bytes that may be held in memory.
-    """
-
-    def __init__(self, memory: int) -> None:
-        self.free = memory
-        self._file: BinaryIO | None = None
-        self._end = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def store(self, pieces: Iterator[bytes], size: int) -> tuple[NDArray[np.uint8] | BinaryIO, int]:
-        """Put `size` bytes aside; returns where they are and from which byte on.
-
-        Parameters
-        ----------
-        pieces : iterator of bytes
-            The bytes, in order.
-        size : int
-            Their number.
-        """
-        if size <= self.free:
-            self.free -= size
-            held = np.empty(size, np.uint8)
-            at = 0
-            for piece in pieces:
-                held[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
-                at += len(piece)
-            return held, 0
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-        start = self._end
-        for piece in pieces:
-            self._file.seek(self._end)
-            self._file.write(piece)
-            self._end += len(piece)
-        return self._file, start
 
 
 class Plane:
-    """The pixels of one extension, to be read by rows.
+    """The pixels of one extension, to be read by rows. Its header is not kept: there may be thousands.
 
     Attributes
     ----------
-    unit : Extension
-        Header, shape and stored type.
     label : str
         File and extension, for messages.
+    shape : tuple of int
+        (ny, nx).
+    dtype : dtype
+        Big-endian type of the stored values.
+    scale : (float, float)
+        BSCALE and BZERO.
+    blank : int or None
+        Integer that stands for no value.
     """
+
+    __slots__ = ("_lock", "_offset", "_place", "blank", "dtype", "label", "scale", "shape")
 
     def __init__(
         self, unit: Extension, label: str, place: NDArray[np.uint8] | BinaryIO, offset: int, lock: Any
     ) -> None:
-        self.unit = unit
         self.label = label
+        self.shape, self.dtype, self.scale = unit.shape, unit.dtype, unit.scale
+        self.blank = unit.header.get("BLANK") if self.dtype.kind in "iu" else None
         self._place = place
         self._offset = offset
         self._lock = lock
@@ -123,13 +62,17 @@ class Plane:
     @property
     def is_unsigned(self) -> bool:
         """Whether the pixels are words of 16 bits stored as FITS stores unsigned ones."""
-        stored = self.unit.header["BITPIX"] == 16 and self.unit.scale == (1.0, float(UNSIGNED))
-        return stored and "BLANK" not in self.unit.header
+        return self.dtype == ">i2" and self.scale == (1.0, float(UNSIGNED)) and self.blank is None
+
+    @property
+    def is_bytes(self) -> bool:
+        """Whether the pixels are bytes as they are."""
+        return self.dtype == "u1" and self.scale == (1.0, 0.0) and self.blank is None
 
     @property
     def is_float32(self) -> bool:
         """Whether the pixels are numbers of 32 bits as they are."""
-        return self.unit.header["BITPIX"] == -32 and self.unit.scale == (1.0, 0.0)
+        return self.dtype == ">f4" and self.scale == (1.0, 0.0)
 
     def read_stored(self, y0: int, y1: int, out: NDArray[Any]) -> None:
         """Fill `out` with the bytes of rows `y0` to `y1` as they are stored.
@@ -141,7 +84,7 @@ class Plane:
         out : ndarray
             Flat, contiguous, of as many bytes.
         """
-        row = self.unit.shape[1] * self.unit.dtype.itemsize
+        row = self.shape[1] * self.dtype.itemsize
         self._read(y0 * row, out.view(np.uint8))
 
     def read_numbers(self, y0: int, y1: int, out: NDArray[Any]) -> None:
@@ -154,9 +97,8 @@ class Plane:
         out : ndarray
             Flat; its type is the type wanted.
         """
-        stored, (scale, zero) = self.unit.dtype, self.unit.scale
-        blank = self.unit.header.get("BLANK") if stored.kind in "iu" else None
-        first, count = y0 * self.unit.shape[1], (y1 - y0) * self.unit.shape[1]
+        stored, (scale, zero), blank = self.dtype, self.scale, self.blank
+        first, count = y0 * self.shape[1], (y1 - y0) * self.shape[1]
         step = PIECE // stored.itemsize
         held = np.empty(min(step, count), stored)
         for at in range(0, count, step):
@@ -202,6 +144,8 @@ class ImageFile:
         Where bytes go that are not read from the file later; by default memory.
     keep_open : bool, optional
         Whether the file may stay open; otherwise all bytes wanted go to the spool.
+    keep_headers : bool, optional
+        Whether `header` will be asked for.
 
     Raises
     ------
@@ -210,8 +154,6 @@ class ImageFile:
 
     Attributes
     ----------
-    primary : astropy.io.fits.Header
-        Primary header.
     image : Plane
         The image.
     planes : dict of str to Plane
@@ -226,6 +168,7 @@ class ImageFile:
         *,
         spool: Spool | None = None,
         keep_open: bool = True,
+        keep_headers: bool = True,
     ) -> None:
         self.path = Path(path)
         self.planes: dict[str, Plane] = {}
@@ -234,6 +177,7 @@ class ImageFile:
         self._lock = threading.Lock()
         self._stream: Any = None
         self._image: Plane | None = None
+        self._headers: tuple[fits.Header, fits.Header] | None = None
         self.is_open = False
         try:
             stream: Any = self.path.open("rb", buffering=0)
@@ -243,6 +187,8 @@ class ImageFile:
             self._stream = stream
             self._scan(stream, keep_open)
             self.image = self._found(ext)
+            if not keep_headers:
+                self._headers = None
         except (EOFError, zlib.error, OSError) as error:
             stream.close()
             self.is_open = False
@@ -254,8 +200,8 @@ class ImageFile:
         if self._image is None:
             wanted = "image" if ext is None else f"image in extension {ext!r}"
             raise InputError(f"{self.path}: holds no {wanted}")
-        if len(self._image.unit.shape) != 2:
-            raise InputError(f"{self._image.label}: has shape {self._image.unit.shape}, expected (ny, nx)")
+        if len(self._image.shape) != 2:
+            raise InputError(f"{self._image.label}: has shape {self._image.shape}, expected (ny, nx)")
         return self._image
 
     def close(self) -> None:
@@ -265,9 +211,12 @@ class ImageFile:
     @property
     def header(self) -> fits.Header:
         """Header of the image, with the cards of the primary header that it lacks."""
-        header: fits.Header = self.image.unit.header.copy()
-        if self.image.unit.header is not self.primary:
-            header.extend(self.primary, strip=True, unique=True)
+        if self._headers is None:
+            raise ValueError(f"{self.path}: its headers were not kept")
+        primary, own = self._headers
+        header: fits.Header = own.copy()
+        if own is not primary:
+            header.extend(primary, strip=True, unique=True)
         return header
 
     def _scan(self, raw: Any, keep_open: bool) -> None:
@@ -298,7 +247,7 @@ class ImageFile:
             header, length = self._header(stream, start, index)
             unit = Extension(header, position + length)
             if index == 0:
-                self.primary = header
+                self._headers = header, header
             if header.get("ZIMAGE", False):
                 self._unpack(stream)
                 return
@@ -358,6 +307,8 @@ class ImageFile:
         plane = Plane(unit, f"{self.path}[{unit.label}]", place, offset, self._lock)
         if not name:
             self._image = plane
+            if self._headers is not None:
+                self._headers = self._headers[0], unit.header
         else:
             self.planes[name] = plane
 

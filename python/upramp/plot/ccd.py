@@ -56,7 +56,7 @@ def plot_reduction(
 
     from upramp.ccd import Detector
     from upramp.ccd.calibrated import header_of
-    from upramp.ccd.frames import open_frames
+    from upramp.ccd.opening import open_frames
     from upramp.ccd.sections import find_layout
 
     detector = detector or Detector()
