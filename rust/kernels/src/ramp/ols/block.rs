@@ -259,10 +259,8 @@ impl<'a, T: Sample, D: Flags> Work<'a, T, D> {
         if self.plan.side_by_side {
             simd::run(lanes::Slopes { plan: &self.plan, block, integration });
         }
-        if let Some(dq) = band.integrations.dq.get_mut(integration) {
-            if let Some(flags) = self.groups.pixel_dq {
-                dq[at..at + len].copy_from_slice(&flags[band.first + at..][..len]);
-            }
+        if let (Some(dq), Some(flags)) = (band.integrations.dq.get_mut(integration), self.groups.pixel_dq) {
+            dq[at..at + len].copy_from_slice(&flags[band.first + at..][..len]);
         }
         for p in 0..len {
             if !block.dirty[integration * size + p] {
