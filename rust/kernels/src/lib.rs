@@ -24,6 +24,7 @@ pub mod combine;
 pub mod detector;
 pub mod dq;
 pub mod error;
+mod fetch;
 pub mod jump;
 pub mod lacosmic;
 pub mod masked;
