@@ -27,6 +27,15 @@ class Replacement(NamedTuple):
 
 REPLACEMENTS: dict[str, tuple[Replacement, ...]] = {
     "astroscrappy": (Replacement("astroscrappy", "detect_cosmics", "upramp.compat.astroscrappy"),),
+    "fitramp": (
+        Replacement("fitramp", "fit_ramps", "upramp.compat.fitramp"),
+        Replacement("fitramp", "mask_jumps", "upramp.compat.fitramp"),
+    ),
+    # Its ramp fits are stcal's.
+    "romancal": (
+        Replacement("stcal.ramp_fitting.ols_cas22_fit", "fit_ramps_casertano", "upramp.compat.romancal"),
+        Replacement("stcal.ramp_fitting.likely_fit", "likely_ramp_fit", "upramp.compat.stcal"),
+    ),
     "stcal": (
         Replacement("stcal.ramp_fitting.ramp_fit", "ramp_fit_data", "upramp.compat.stcal"),
         Replacement("stcal.ramp_fitting.ols_fit", "ols_slope_fitter", "upramp.compat.stcal"),
@@ -62,7 +71,7 @@ def accelerate(*packages: str) -> Iterator[None]:
 
     Parameters
     ----------
-    *packages : {'astroscrappy', 'stcal'}
+    *packages : {'astroscrappy', 'fitramp', 'romancal', 'stcal'}
         Packages whose functions to replace, by name.
 
     Raises
