@@ -2,7 +2,8 @@
 
 All fits get the same ramps: float32, groups of four reads 10.7 s apart and a gap, 5 e-/s, 3 % of the pixels hit.
 Peers that are installed run on a smaller cube, in turns with ours on the same one. CPU time is that of the whole
-process; memory is the growth of its peak resident size during the call, in a process of its own, over the size of the cube.
+process; memory is the growth of its peak resident size during the call, in a process of its own, over the size of
+the cube.
 """
 
 from __future__ import annotations
