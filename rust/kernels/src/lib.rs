@@ -21,6 +21,7 @@ pub mod bytes;
 pub mod detector;
 pub mod dq;
 pub mod error;
+mod fetch;
 pub mod jump;
 pub mod lacosmic;
 pub mod overlap;

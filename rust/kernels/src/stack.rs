@@ -138,6 +138,18 @@ impl PerPixel<'_> {
         }
     }
 
+    /// The numbers of some pixels.
+    pub fn read<F: From<f32> + Copy>(&self, pixels: Range<usize>, into: &mut [F]) {
+        match self {
+            Self::Same(value) => into.fill(F::from(*value)),
+            Self::Each(values) => {
+                for (place, value) in into.iter_mut().zip(&values[pixels]) {
+                    *place = F::from(*value);
+                }
+            }
+        }
+    }
+
     /// Refuse an image of another size.
     pub fn check(&self, name: &'static str, [ny, nx]: [usize; 2]) -> Result<()> {
         match self {

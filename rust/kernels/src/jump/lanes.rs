@@ -1,13 +1,15 @@
 //! Which pixels may hold a jump: those without flags, side by side, each in a lane of a vector.
+//!
+//! All in float32: a pixel that comes near its threshold is looked at again, exactly.
 
 use super::survey::Rule;
 use super::{Block, Params};
 use crate::ramp::likelihood::guess::Network;
-use crate::ramp::likelihood::tile::{LANES, Tile};
+use crate::ramp::likelihood::tile::LANES;
 use crate::simd;
 
-/// A pixel so near the threshold is looked at again, exactly.
-const NEAR: f64 = 1.0 - 1e-6;
+/// Rounding errors of a comparison, in parts of what is compared and of the differences.
+const NEAR: f32 = 1e-5;
 
 /// What all pixels share.
 pub(super) struct Shared<'a> {
@@ -17,6 +19,24 @@ pub(super) struct Shared<'a> {
     pub time: &'a [f64],
     pub reads: &'a [f64],
     pub nints: usize,
+    /// Whether all differences are of the same time and reads.
+    pub even: bool,
+}
+
+/// Differences that count for the median: all, but of four absolute ones or more the largest.
+fn counted(rule: Rule, total: usize) -> usize {
+    if rule == Rule::OneByOne && total >= 4 { total - 1 } else { total }
+}
+
+/// Ranks of the differences that are looked at: those of the median, and the outermost.
+fn ranks(rule: Rule, total: usize) -> [usize; 5] {
+    let counted = counted(rule, total);
+    [(counted - 1) / 2, counted / 2, 0, total.saturating_sub(2), total - 1]
+}
+
+/// A network that puts these in place.
+pub(super) fn network(rule: Rule, total: usize) -> Network {
+    Network::selecting(total, &ranks(rule, total))
 }
 
 /// Mark the suspect pixels of a block.
@@ -41,48 +61,51 @@ impl simd::Loop for Screen<'_> {
             2 => two,
             3 => three,
             _ => many,
-        };
-        // The largest does not count for the median, if there are enough.
-        let counted = if absolute && total >= 4 { total - 1 } else { total };
+        } as f32;
+        let pair = absolute && total == 2;
+        let ties = counted(work.rule, total) < total;
+        let ranks = ranks(work.rule, total);
         for t in 0..block.len.div_ceil(LANES) {
             for integration in 0..work.nints {
                 let mut before = charge(block, integration * (each + 1), t);
                 for j in 0..each {
                     let now = charge(block, integration * (each + 1) + j + 1, t);
-                    let (difference, time) = (&mut block.sorted[integration * each + j], work.time[j]);
+                    let (difference, per_time) =
+                        (&mut block.sorted[integration * each + j], (1.0 / work.time[j]) as f32);
                     for l in 0..LANES {
-                        // In single precision, as the peer.
-                        let d = f64::from(now[l] - before[l]) / time;
+                        let d = (now[l] - before[l]) * per_time;
                         difference[l] = if absolute { d.abs() } else { d };
                     }
                     before = now;
                 }
             }
             work.network.sort(&mut block.sorted);
-            let [low, high] = [block.sorted[0], block.sorted[total - 1]];
-            let ranks = [(counted - 1) / 2, counted / 2].map(|rank| block.sorted[rank]);
-            let next = block.sorted[total.saturating_sub(2)];
-            let noise2: &Tile = &block.noise2.as_chunks().0[t];
-            let suspect: &mut [bool; LANES] = &mut block.suspect.as_chunks_mut().0[t];
-            let mut least = [f64::INFINITY; LANES];
+            let [lower, upper, low, next, high] = ranks.map(|rank| block.sorted[rank]);
+            let noise2: &[f32; LANES] = &block.noise2.as_chunks().0[t];
             let mut median = [0.0; LANES];
             for l in 0..LANES {
-                let middle = 0.5 * (ranks[0][l] + ranks[1][l]);
-                median[l] = if absolute && total == 2 { low[l] } else { middle };
+                median[l] = if pair { low[l] } else { 0.5 * (lower[l] + upper[l]) };
             }
+            let mut least = [f32::INFINITY; LANES];
             for j in 0..each {
-                let (time, reads) = (work.time[j], work.reads[j]);
+                let (time, per_read) = (work.time[j] as f32, (1.0 / work.reads[j]) as f32);
+                let per_time = 1.0 / time;
                 for l in 0..LANES {
-                    let sigma = (median[l].abs() * time + noise2[l] / reads).sqrt() / time;
-                    least[l] = if sigma < least[l] { sigma } else { least[l] };
+                    let variance = (median[l].abs() * time + noise2[l] * per_read) * (per_time * per_time);
+                    least[l] = if variance < least[l] { variance } else { least[l] };
+                }
+                if work.even {
+                    break;
                 }
             }
+            let suspect: &mut [bool; LANES] = &mut block.suspect.as_chunks_mut().0[t];
             for l in 0..LANES {
                 let (up, down) = (high[l] - median[l], median[l] - low[l]);
                 let most = if up > down { up } else { down };
+                let rounding = NEAR * (most + high[l].abs() + low[l].abs());
                 // If the largest is there twice, both are left out of the median.
-                let twice = absolute && counted < total && next[l] == high[l] && high[l] > 0.0;
-                suspect[l] |= most > threshold * least[l] * NEAR || twice;
+                let twice = ties && next[l] >= high[l] * (1.0 - NEAR) && high[l] > 0.0;
+                suspect[l] |= most + rounding > threshold * least[l].sqrt() || twice;
             }
         }
     }

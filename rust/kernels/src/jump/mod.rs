@@ -16,8 +16,9 @@ mod pixel;
 mod spread;
 mod survey;
 
+use crate::fetch::{Fetch, Scratch};
 use crate::ramp::likelihood::guess::Network;
-use crate::ramp::likelihood::tile::{LANES, Tile};
+use crate::ramp::likelihood::tile::LANES;
 use crate::ramp::ols::Bits;
 use crate::simd::{self, zeros};
 use crate::stack::{Flags, PerPixel, Sample, Stack, blocks, cut};
@@ -110,10 +111,12 @@ struct Block {
     len: usize,
     samples: Vec<f32>,
     flags: Vec<u16>,
-    noise2: Vec<f64>,
+    gain: Vec<f32>,
+    noise2: Vec<f32>,
+    scratch: Scratch,
     /// Whether a pixel must be looked at by itself.
     suspect: Vec<bool>,
-    sorted: Vec<Tile>,
+    sorted: Vec<[f32; LANES]>,
     pixel: Pixel,
 }
 
@@ -149,7 +152,7 @@ pub fn find_jumps<T: Sample, D: Flags>(
         shape,
         time: each(groups.time),
         reads: each(groups.reads),
-        network: side_by_side.then(|| Network::new(total)),
+        network: side_by_side.then(|| lanes::network(rule, total)),
     };
     let count = ny.div_ceil(BAND_ROWS);
     let (mut primary, mut spreading) = (vec![0; count], vec![Vec::new(); count]);
@@ -195,7 +198,9 @@ impl Block {
             len: 0,
             samples: vec![0.0; planes * size],
             flags: vec![0; planes * size],
+            gain: vec![1.0; size],
             noise2: vec![1.0; size],
+            scratch: Scratch::default(),
             suspect: vec![false; size],
             sorted: vec![[0.0; LANES]; nints * (ngroups - 1)],
             pixel: Pixel::default(),
@@ -217,6 +222,7 @@ impl<T: Sample, D: Flags> Work<'_, T, D> {
                     time: &self.time,
                     reads: &self.reads,
                     nints: self.shape[0],
+                    even: self.groups.time.len() == 1 && self.groups.reads.len() == 1,
                 };
                 simd::run(lanes::Screen { work: &work, block });
             }
@@ -231,38 +237,23 @@ impl<T: Sample, D: Flags> Work<'_, T, D> {
     /// Charge and flags of a block. Pixels with flags, or numbers that are not finite, are suspect.
     fn load(&self, block: &mut Block, pixels: &Range<usize>) {
         let Groups { data, dq, gain, read_noise, .. } = self.groups;
-        let (size, len) = (block.size, pixels.len());
-        block.len = len;
-        let suspect = &mut block.suspect[..len];
-        suspect.fill(self.network.is_none());
-        for plane in 0..self.shape[0] * self.shape[1] {
-            let places = block.samples[plane * size..][..len].iter_mut().zip(&mut *suspect);
-            let samples = data.run(plane, pixels.clone());
-            match gain {
-                PerPixel::Same(gain) => {
-                    for ((place, suspect), sample) in places.zip(samples) {
-                        *place = sample.value() * gain;
-                        *suspect |= *place * 0.0 != 0.0;
-                    }
-                }
-                PerPixel::Each(gain) => {
-                    for (((place, suspect), sample), gain) in places.zip(samples).zip(&gain[pixels.clone()]) {
-                        *place = sample.value() * gain;
-                        *suspect |= *place * 0.0 != 0.0;
-                    }
-                }
-            }
-            let Some(dq) = dq else { continue };
-            let places = block.flags[plane * size..][..len].iter_mut().zip(&mut *suspect);
-            for ((place, suspect), word) in places.zip(dq.run(plane, pixels.clone())) {
-                *place = word.word();
-                *suspect |= *place != 0;
-            }
-        }
-        for (p, pixel) in pixels.clone().enumerate() {
-            let noise = read_noise.at(pixel);
-            block.noise2[p] = f64::from(noise * noise);
-        }
+        block.len = pixels.len();
+        block.suspect.fill(self.network.is_none());
+        gain.read(pixels.clone(), &mut block.gain);
+        read_noise.read(pixels.clone(), &mut block.noise2);
+        block.noise2.iter_mut().for_each(|noise| *noise *= *noise);
+        simd::run(Fetch {
+            data,
+            dq: dq.as_ref(),
+            pixels: pixels.clone(),
+            planes: 0..self.shape[0] * self.shape[1],
+            gain: Some(&block.gain),
+            size: block.size,
+            samples: &mut block.samples,
+            flags: &mut block.flags,
+            odd: &mut block.suspect,
+            scratch: &mut block.scratch,
+        });
     }
 
     /// Look at one pixel by itself.
@@ -271,7 +262,7 @@ impl<T: Sample, D: Flags> Work<'_, T, D> {
         let planes = self.shape[0] * self.shape[1];
         let place = at - band.pixels.start;
         let pixel = &mut block.pixel;
-        pixel.noise2 = block.noise2[p];
+        pixel.noise2 = f64::from(block.noise2[p]);
         pixel.flags.clear();
         pixel.flags.extend((0..planes).map(|plane| block.flags[plane * size + p]));
         pixel.charge.clear();

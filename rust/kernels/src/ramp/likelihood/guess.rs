@@ -33,15 +33,32 @@ impl Network {
         Self(pairs)
     }
 
+    /// A network that puts those of `len` sorted numbers in place that stand at `wanted`, and leaves others anywhere.
+    pub fn selecting(len: usize, wanted: &[usize]) -> Self {
+        let mut needed = vec![false; len];
+        wanted.iter().for_each(|&place| needed[place] = true);
+        let Self(mut pairs) = Self::new(len);
+        pairs.reverse();
+        // From the end: a pair that no wanted place depends on does nothing.
+        pairs.retain(|&[i, j]| {
+            let [i, j] = [i, j].map(usize::from);
+            let used = needed[i] || needed[j];
+            (needed[i], needed[j]) = (used || needed[i], used || needed[j]);
+            used
+        });
+        pairs.reverse();
+        Self(pairs)
+    }
+
     /// Sort `values`, each lane by itself.
     #[inline(always)]
-    pub fn sort(&self, values: &mut [Tile]) {
+    pub fn sort<T: Copy + PartialOrd>(&self, values: &mut [[T; LANES]]) {
         for &[i, j] in &self.0 {
             let (a, b) = (values[i as usize], values[j as usize]);
             let (mut low, mut high) = (a, b);
             for l in 0..LANES {
                 low[l] = if a[l] < b[l] { a[l] } else { b[l] };
-                high[l] = if a[l] < b[l] { b[l] } else { a[l] };
+                high[l] = if b[l] > a[l] { b[l] } else { a[l] };
             }
             (values[i as usize], values[j as usize]) = (low, high);
         }
@@ -78,6 +95,26 @@ mod tests {
                     (row[i as usize], row[j as usize]) = (a.min(b), a.max(b));
                 }
                 assert!(row.is_sorted(), "{len} {bits:b}");
+            }
+        }
+    }
+
+    #[test]
+    fn selected_places_hold_what_a_sort_would_put_there() {
+        for len in 1..=12 {
+            let wanted = [(len - 1) / 2, len / 2];
+            let (network, all) = (Network::selecting(len, &wanted), Network::new(len));
+            assert!(network.0.len() < all.0.len() || len < 9, "{len}");
+            for bits in 0..1_u32 << len {
+                let mut row: Vec<_> = (0..len).map(|i| [bits >> i & 1; LANES]).collect();
+                network.sort(&mut row);
+                for place in wanted {
+                    assert_eq!(
+                        row[place][3],
+                        u32::from(place >= len - bits.count_ones() as usize),
+                        "{bits:b}"
+                    );
+                }
             }
         }
     }
