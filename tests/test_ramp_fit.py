@@ -123,7 +123,7 @@ def test_pixels_without_an_answer_are_not_a_number(method: Any) -> None:
     cube[:, 0, 7] = np.nan
     dq[1:, 0, 8] = 2  # one usable sample
     dq[::2, 0, 9] = 1  # no two in succession
-    made = fit(cube, times, noise, gain=gain, dq=dq, method=method)
+    made = fit(cube, times, noise, gain=gain, dq=dq, method=method, goodness=method == "gls")
     without = 10 if method in ("gls", "uniform", "casertano") else 8
     assert np.isnan(made.rate[0, :without]).all(), made.rate
     assert np.isnan(made.err[0, :without]).all()
@@ -159,7 +159,7 @@ def test_saturated_flagged_and_bad_samples_change_nothing_else() -> None:
         made = fit(spoilt, times, NOISE, dq=dq, method=method)
         assert (made.rate - RATE).std() / made.err.mean() == pytest.approx(1, abs=0.06)
         assert made.rate.mean() == pytest.approx(RATE, abs=0.06)
-    made = fit(spoilt, times, NOISE, dq=dq)
+    made = fit(spoilt, times, NOISE, dq=dq, goodness=True)
     assert made.dof is not None
     assert (made.dof[:, ::2] == 4).all()
     assert (made.dof[:, 1::4] == 6).all()
@@ -167,7 +167,7 @@ def test_saturated_flagged_and_bad_samples_change_nothing_else() -> None:
 
 def test_many_integrations_and_uneven_groups() -> None:
     cube, _ = simulate((110, 4, 4, 6))
-    many = fit(cube, STEP * np.arange(1, 5), NOISE)
+    many = fit(cube, STEP * np.arange(1, 5), NOISE, goodness=True)
     mean = many.combine()
     assert (mean.rate - RATE).std() / mean.err.mean() == pytest.approx(1, abs=0.35)
     assert mean.dof is not None
@@ -282,6 +282,7 @@ def test_a_given_rate_takes_the_place_of_the_median() -> None:
         ({"pedestal": True, "method": "uniform"}, "pedestal is True"),
         ({"pedestal": (0.0, -1.0), "times": [1, 2, 3, 4, 5]}, "pedestal"),
         ({"pedestal": True}, "a first sample after time 0"),
+        ({"goodness": True, "method": "uniform"}, "goodness is True"),
         ({"fewest": 1}, "fewest is 1"),
         ({"sigma": -1.0}, "sigma is -1"),
         ({"cube": np.zeros((5, 2))}, r"cube has shape \(5, 2\)"),

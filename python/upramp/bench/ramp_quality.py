@@ -55,7 +55,7 @@ class Found(NamedTuple):
 
 def ours(cube: NDArray[np.float32], times: Times, read_noise: float, sigma: float = 4.5) -> Answer:
     """Generalised least squares with likelihood-ratio jumps."""
-    made = fit(cube, times, read_noise, sigma=sigma)
+    made = fit(cube, times, read_noise, sigma=sigma, goodness=True)
     if made.chi2 is None or made.dof is None:
         raise AssertionError("asked for")
     return Answer(made.rate, made.err, made.chi2 / np.maximum(made.dof, 1), made.jumps)

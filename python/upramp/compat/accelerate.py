@@ -27,6 +27,15 @@ class Replacement(NamedTuple):
 
 REPLACEMENTS: dict[str, tuple[Replacement, ...]] = {
     "astroscrappy": (Replacement("astroscrappy", "detect_cosmics", "upramp.compat.astroscrappy"),),
+    "fitramp": (
+        Replacement("fitramp", "fit_ramps", "upramp.compat.fitramp"),
+        Replacement("fitramp", "mask_jumps", "upramp.compat.fitramp"),
+    ),
+    # Its ramp fits are stcal's.
+    "romancal": (
+        Replacement("stcal.ramp_fitting.ols_cas22_fit", "fit_ramps_casertano", "upramp.compat.romancal"),
+        Replacement("stcal.ramp_fitting.likely_fit", "likely_ramp_fit", "upramp.compat.stcal"),
+    ),
     "skypac": (
         Replacement("stsci.skypac.skymatch", "skymatch", "upramp.compat.skypac"),
         Replacement("stsci.skypac.skystatistics", "SkyStats", "upramp.compat.skypac"),
@@ -70,7 +79,7 @@ def accelerate(*packages: str) -> Iterator[None]:
 
     Parameters
     ----------
-    *packages : {'astroscrappy', 'skypac', 'stcal'}
+    *packages : {'astroscrappy', 'fitramp', 'romancal', 'skypac', 'stcal'}
         Packages whose functions to replace, by name.
 
     Raises

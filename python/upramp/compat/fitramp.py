@@ -15,7 +15,8 @@ What is mended (docs/ramps.md has the reasons):
 * hits in symmetric ramps without signal are found; fitramp has 0/0 there and flags nothing;
 * a ramp with three differences in use is not searched, also not at first; fitramp tests that after the first drop;
 * rates after two neighbours were dropped are right; fitramp sometimes gives twice the rate;
-* ``rescale`` is accepted and without effect: nothing overflows here;
+* ``rescale`` is accepted and without effect: nothing overflows here, and what is known of the pedestal counts for
+  what it is (fitramp rescales the covariance but not ``resetsig``);
 * differences that are not finite are left out, and pixels whose read noise is not have NaN;
 * ``calc_bias`` works with NumPy 2.4, and by its closed form.
 """
@@ -33,7 +34,7 @@ from upramp.ramps.bias import rate_bias
 from upramp.ramps.differences import Covariance, fit_differences, search_differences
 from upramp.ramps.likelihood import pattern_of
 
-__all__ = ["REPLACEMENTS", "Covar", "Ramp_Result", "fit_ramps", "mask_jumps"]
+__all__ = ["Covar", "Ramp_Result", "fit_ramps", "mask_jumps"]
 
 Floats = NDArray[np.float64]
 
@@ -258,12 +259,3 @@ def mask_jumps(
     )
     diffs2use *= left.astype(diffs2use.dtype)
     return diffs2use, rate
-
-
-REPLACEMENTS = (
-    ("fitramp", "Covar", Covar),
-    ("fitramp", "Ramp_Result", Ramp_Result),
-    ("fitramp", "fit_ramps", fit_ramps),
-    ("fitramp", "mask_jumps", mask_jumps),
-)
-"""Module, attribute and replacement, for :func:`upramp.accelerate`."""

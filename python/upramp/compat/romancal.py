@@ -7,6 +7,7 @@ What is mended (docs/ramps.md has the reasons):
 
 * pixels without read noise have their rate; the peer's is 0;
 * a NaN sample breaks the ramp, as a flagged one; the peer drops the piece of ramp that it is in;
+* a single ramp, without image axes, has both parameters and all variances; the peer returns the first of each;
 * read times may be any numbers, not only whole multiples of the read time.
 """
 
@@ -20,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from upramp.ramps.casertano import CASERTANO_THRESHOLD, fit_casertano
 
-__all__ = ["REPLACEMENTS", "Parameter", "RampFitOutputs", "Variance", "fit_ramps", "fit_ramps_casertano"]
+__all__ = ["Parameter", "RampFitOutputs", "Variance", "fit_ramps", "fit_ramps_casertano"]
 
 JUMP_DET = 4
 
@@ -174,10 +175,3 @@ def fit_ramps_casertano(
         made.variances.reshape(*shape, 3),
         made.dq.reshape(data.shape),
     )
-
-
-REPLACEMENTS = (
-    ("stcal.ramp_fitting.ols_cas22_fit", "fit_ramps_casertano", fit_ramps_casertano),
-    ("stcal.ramp_fitting.ols_cas22", "fit_ramps", fit_ramps),
-)
-"""Module, attribute and replacement, for :func:`upramp.accelerate`."""

@@ -169,14 +169,15 @@ def fit_likelihood(
     rate_guess: ArrayLike | None,
     prior: tuple[float, float] | None,
     details: bool,
+    goodness: bool,
 ) -> RampFit:
     """Generalised least squares."""
     if ramps.cube.shape[1] == 1:
-        return _fit_one_sample(ramps, k, search, prior, details)
+        return _fit_one_sample(ramps, k, search, prior, details, goodness)
     wanted = GlsProducts(
-        err=not details, variances=details, goodness=details, hits=search == "likelihood", pedestal=prior
+        err=not details, variances=details, goodness=goodness, hits=search == "likelihood", pedestal=prior
     )
-    rate, err, variances, goodness, _, hits, _, pedestal = _run(
+    rate, err, variances, quality, _, hits, _, pedestal = _run(
         ramps, k, search, sigma, fewest, rate_guess, wanted
     )
     if hits is not None:
@@ -187,8 +188,8 @@ def fit_likelihood(
         rate=rate,
         var_poisson=variances[0] if variances else None,
         var_rnoise=variances[1] if variances else None,
-        chi2=goodness[0] if goodness else None,
-        dof=goodness[1] if goodness else None,
+        chi2=quality[0] if quality else None,
+        dof=quality[1] if quality else None,
         hits=found,
         nread=ramps.cube.shape[1],
         method="gls",
@@ -208,7 +209,12 @@ def _found(ramps: Ramps, k: int, rate: NDArray[Any]) -> HitList:
 
 
 def _fit_one_sample(
-    ramps: Ramps, k: int, search: str | None, prior: tuple[float, float] | None, details: bool
+    ramps: Ramps,
+    k: int,
+    search: str | None,
+    prior: tuple[float, float] | None,
+    details: bool,
+    goodness: bool,
 ) -> RampFit:
     """A single sample: no difference, and no rate unless the pedestal is known."""
     cube, dq, _ = ramps.part(k)
@@ -247,8 +253,8 @@ def _fit_one_sample(
         rate=rate,
         var_poisson=photon if details else None,
         var_rnoise=read if details else None,
-        chi2=np.where(none, np.float32(np.nan), np.float32(0)) if details else None,
-        dof=np.full(ramps.image, -1, np.int16) if details else None,
+        chi2=np.where(none, np.float32(np.nan), np.float32(0)) if goodness else None,
+        dof=np.full(ramps.image, -1, np.int16) if goodness else None,
         hits=NO_HITS,
         nread=1,
         method="gls",

@@ -54,6 +54,7 @@ def fit(
     rate_guess: ArrayLike | None = None,
     pedestal: bool | tuple[float, float] = False,
     details: bool = True,
+    goodness: bool = False,
     threads: int | None = None,
 ) -> RampFit:
     r"""Fit the ramp of every pixel of any up-the-ramp detector, leaving out hits.
@@ -100,7 +101,9 @@ def fit(
         Fit the signal at time 0 too ("gls" only); two numbers: what is known of it, value and uncertainty in the
         unit of the cube.
     details : bool, optional
-        Whether to give variances, chi square and degrees of freedom. Without, only rates, errors and hits are kept.
+        Whether to give the two variances. Without, only rates, errors and hits are kept.
+    goodness : bool, optional
+        Whether to give chi square and degrees of freedom ("gls" only).
     threads : int, optional
         Number of threads; default the cores this process may use. The result does not depend on it.
 
@@ -169,6 +172,8 @@ def fit(
     )
     if pedestal is not False and method != "gls":
         raise ValueError(f"pedestal is {pedestal!r}, expected False for method {method!r}")
+    if goodness and method != "gls":
+        raise ValueError(f"goodness is True, expected False for method {method!r}")
     prior = None if pedestal is False else (0.0, math.inf) if pedestal is True else pedestal
     options = (sigma, fewest, rate_guess)
     if search == "twopoint":
@@ -180,7 +185,7 @@ def fit(
     parts = []
     for k in range(len(ramps.cube)):
         if method == "gls":
-            part = fit_likelihood(ramps, k, search, *options, prior, details)
+            part = fit_likelihood(ramps, k, search, *options, prior, details, goodness)
         elif method == "calwf3":
             part = fit_calwf3(ramps, k, search, sigma)
         else:

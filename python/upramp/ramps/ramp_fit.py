@@ -43,9 +43,9 @@ class RampFit:
     var_rnoise: Image | None
     """Variance of `rate` from read noise (and from what is not known of the pedestal)."""
     chi2: Image | None
-    """Chi square of the differences used ("gls")."""
+    """Chi square of the differences used, if asked for."""
     dof: NDArray[np.int16] | None
-    """Its degrees of freedom: differences used less one; -1 where there is none ("gls")."""
+    """Its degrees of freedom: differences used less one; -1 where there is none."""
     hits: HitList
     """What the search has found."""
     nread: int

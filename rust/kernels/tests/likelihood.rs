@@ -223,7 +223,10 @@ impl Plain {
             let mut all: Vec<_> = ones.chain(pairs).collect();
             all.sort_by(|a, b| b.0.total_cmp(&a.0));
             // Of nearly equals, what has added charge.
-            let gain = all.iter().find(|(excess, out)| *excess > 0.0 && self.charge(guess, &left, out) > 0.0);
+            let gain = all.iter().find(|(excess, out)| {
+                let open = left.len() <= 2 * out.len();
+                open && *excess > 0.0 && self.charge(guess, &left, out) > 0.0
+            });
             let close = 1e-7 * chi2;
             if let Some(gain) = gain.cloned() {
                 let lead = all[0].0 - gain.0;

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! where two neighbours go together if the sample they share is a mean of several reads: a hit within it spoils
-//! both. What exceeds its threshold by most is left out (of nearly equals what has added charge, as hits do: of four
-//! differences, two and two alike, the published search often leaves out the wrong two), and the search starts anew with the same covariance,
+//! both. What exceeds its threshold by most is left out (of two differences against two, nearly as good, those that have
+//! gained charge, as hits do: the published search often leaves out the others), and the search starts anew with the same covariance,
 //! until nothing exceeds it or few differences are left. The forms above have no removable 0/0, unlike the
 //! published ones: symmetric ramps without signal keep their hits found.
 
@@ -23,7 +23,8 @@ use crate::{Error, Result};
 /// Information that remains of a difference once the others set the rate: below it is rounding.
 const ROUNDING: f64 = 1e-10;
 
-/// By how much leaving out a loss of charge must be better than leaving out a gain: hits do not take charge away.
+/// Where no more differences remain than go, it is open which of them are the wrong ones: by how much leaving out a loss
+/// of charge must then be better than leaving out a gain. Hits do not take charge away.
 const DOUBT: f64 = 16.0;
 
 /// Least fall of chi square that leaves one difference out, and two.
@@ -59,6 +60,10 @@ pub(super) struct Drop {
 }
 
 impl Drop {
+    fn count(&self) -> usize {
+        1 + usize::from(self.pair)
+    }
+
     /// What the hits have added in all.
     fn charge(&self, cov: &Covariance) -> f64 {
         let second = if self.pair { self.sizes[1] * cov.dt[self.first + 1] } else { 0.0 };
@@ -113,13 +118,14 @@ pub(super) fn choose(
     let z = |i: usize| system.v[i][l] - system.rate[l] * system.u[i][l];
     let p = |i: usize| system.q[i][l] - system.u[i][l] * system.u[i][l] * share;
     let tells = |i: usize| used[i][l] > 0.0 && p(i) > ROUNDING * system.q[i][l];
-    // The best of all, and the best of those that add charge.
+    let left = used.iter().filter(|used| used[l] > 0.0).count();
+    // The best of all, and the best of those that add charge, where that decides.
     let (mut best, mut best_gain) = ((0.0, None), (0.0, None));
     let mut weigh = |excess: f64, drop: Drop| {
         if excess > best.0 {
             best = (excess, Some(drop));
         }
-        if excess > best_gain.0 && drop.charge(cov) > 0.0 {
+        if excess > best_gain.0 && left <= 2 * drop.count() && drop.charge(cov) > 0.0 {
             best_gain = (excess, Some(drop));
         }
     };
