@@ -164,7 +164,7 @@ def solve_differences(
     Variances of cells are those of pixel noise, times what neighbouring cells scatter by. Cells and pairs more
     than 3 standard deviations off lose weight (Huber 1964). What loops of pairs miss beyond that noise is added in
     quadrature to every pair, so that uncertainties hold where noise is not all there is. On simulated mosaics pulls
-    have a standard deviation of 0.9 to 1.1 (``python -m upramp.bench sky``).
+    have a standard deviation of 0.9 to 1.1 (``python -m upramp.bench.sky_quality``).
 
     References
     ----------
