@@ -1,9 +1,9 @@
 """How near matched skies are to the truth, and how well their uncertainties tell it.
 
 ``python -m upramp.bench.sky_quality`` simulates mosaics with known skies and prints the table of docs/sky.md: the
-rms error of the skies by both engines, and for ``robust`` the rms of errors in units of the uncertainty and the share
-of exposures within three of them. Only differences can be matched: the mean error of every mosaic is taken out, and
-with planes the plane that fits the errors all over it best.
+rms error of the skies by both engines, and for ``robust`` the rms of errors in units of the uncertainty and the
+share of exposures within three of them. Only differences can be matched: the mean error of every mosaic is taken
+out, and with planes the plane that fits the errors all over it best.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CASES = {
     "blank": Mosaic(),
     "nebula": Mosaic(nebula=0.5),
     "nebula, rates and counts": Mosaic(nebula=0.5, mixed=True),
-    "two chips, 3 x 3 pointings": Mosaic(shape=(100, 220), tiles=(3, 3), chips=2),
+    "two chips, 3 x 3 pointings": Mosaic(shape=(100, 220), tiles=(3, 3), chips=2, stars=25),
     "nebula, gradients": Mosaic(nebula=0.5, gradient=0.2, tiles=(3, 3)),
 }
 """Mosaics of the table."""
