@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 from upramp._arrays import __version__
+from upramp.ccd.cosmics import detect_cosmics
+from upramp.compat.accelerate import accelerate
 from upramp.exceptions import InputError, NetworkError, OutputError, ReferenceFileError, UprampError
 from upramp.tvb.average import average_intervals
 from upramp.tvb.compare import Comparison, compare
@@ -49,11 +51,13 @@ __all__ = [
     "Refs",
     "UprampError",
     "__version__",
+    "accelerate",
     "average_intervals",
     "calibrate",
     "calibrate_file",
     "compare",
     "cumulative_diff",
+    "detect_cosmics",
     "fit_ramp",
     "fix_file",
     "flag_reads",

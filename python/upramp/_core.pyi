@@ -9,21 +9,28 @@ __all__ = [
     "average_intervals",
     "calibrate_reads",
     "cell_levels",
+    "combine_frames",
     "copy_swapped",
+    "detect_cosmics",
     "divide_flat",
     "fill_polygons",
+    "find_jumps",
     "find_overlaps",
+    "fit_casertano",
     "fit_crcorr",
+    "fit_differences",
     "fit_gls",
+    "fit_ols",
     "good_pixels",
     "image_differences",
     "image_statistic",
     "interval_stats",
-    "masked_pixels",
+    "mask_pixels",
     "overlap_levels",
     "polygon_areas",
     "read_stats",
     "reference_levels",
+    "search_differences",
     "sky_brightness",
     "swap_big_endian",
 ]
@@ -32,6 +39,18 @@ __version__: str
 
 _Bounds = tuple[int, int, int, int]
 _Summary = tuple[float, float, float]
+_Samples = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.uint16]
+_Flags = NDArray[np.uint8] | NDArray[np.uint16]
+_Pattern = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+_PerPixel = float | NDArray[np.float32]
+_Covariance = tuple[
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.bool_],
+    float,
+]
 
 class _CrcorrParams(Protocol):
     @property
@@ -49,6 +68,28 @@ class _CrcorrParams(Protocol):
     @property
     def parity(self) -> bool: ...
 
+class _LacosmicParams(Protocol):
+    @property
+    def sigclip(self) -> float: ...
+    @property
+    def sigfrac(self) -> float: ...
+    @property
+    def objlim(self) -> float: ...
+    @property
+    def gain(self) -> float: ...
+    @property
+    def readnoise(self) -> float: ...
+    @property
+    def satlevel(self) -> float: ...
+    @property
+    def niter(self) -> int: ...
+    @property
+    def sepmed(self) -> bool: ...
+    @property
+    def cleantype(self) -> str: ...
+    @property
+    def grow(self) -> float | None: ...
+
 class _DqRule(Protocol):
     @property
     def bad(self) -> int: ...
@@ -64,6 +105,58 @@ class _DqRule(Protocol):
     def passing(self) -> int: ...
     @property
     def hidden(self) -> int: ...
+    @property
+    def hit(self) -> int: ...
+
+class _GlsProducts(Protocol):
+    @property
+    def err(self) -> bool: ...
+    @property
+    def variances(self) -> bool: ...
+    @property
+    def goodness(self) -> bool: ...
+    @property
+    def exposure(self) -> bool: ...
+    @property
+    def hits(self) -> bool: ...
+    @property
+    def flags(self) -> bool: ...
+    @property
+    def pedestal(self) -> tuple[float, float] | None: ...
+
+class _RampBits(Protocol):
+    @property
+    def do_not_use(self) -> int: ...
+    @property
+    def saturated(self) -> int: ...
+    @property
+    def jump(self) -> int: ...
+    @property
+    def persistence(self) -> int: ...
+    @property
+    def charge_loss(self) -> int: ...
+    @property
+    def no_gain(self) -> int: ...
+
+class _JumpRule(Protocol):
+    @property
+    def thresholds(self) -> tuple[float, float, float]: ...
+    @property
+    def neighbours(self) -> tuple[float, float] | None: ...
+    @property
+    def after(self) -> Sequence[tuple[float, int]]: ...
+    @property
+    def single_pass(self) -> int: ...
+    @property
+    def fewest(self) -> int: ...
+    @property
+    def clip(self) -> int: ...
+    @property
+    def across(self) -> bool: ...
+    @property
+    def clear(self) -> bool: ...
+
+_Rates = tuple[list[NDArray[np.float32]], NDArray[np.uint32]]
 
 def copy_swapped(words: NDArray[Any], into: NDArray[Any]) -> None: ...
 def swap_big_endian(words: NDArray[Any]) -> None: ...
@@ -85,6 +178,22 @@ def calibrate_reads(
     times: tuple[float, list[NDArray[np.float32]]] | None,
     threads: int,
 ) -> list[float]: ...
+def combine_frames(
+    words: Sequence[NDArray[np.uint16]] | Sequence[NDArray[np.float32]],
+    swapped: Sequence[bool],
+    flipped: Sequence[bool],
+    bad: Sequence[NDArray[np.bool_] | None],
+    sigma: Sequence[NDArray[np.float32]] | None,
+    scale: Sequence[float],
+    zero: Sequence[float],
+    method: str,
+    clip: tuple[float, float, int, str, str] | None,
+    extremes: tuple[int, int] | None,
+    data: NDArray[np.float32],
+    uncertainty: NDArray[np.float32] | None,
+    count: NDArray[np.uint16] | None,
+    threads: int,
+) -> bool: ...
 def reference_levels(
     sci: NDArray[np.float32], region: _Bounds, columns: list[list[int]], threads: int
 ) -> list[float]: ...
@@ -184,32 +293,74 @@ def fit_crcorr(
     int,
 ]: ...
 def fit_gls(
-    sci: NDArray[np.float32],
-    untouched: NDArray[np.float32] | None,
+    sci: _Samples,
+    untouched: _Samples | None,
     removed: tuple[NDArray[np.float64], NDArray[np.float32] | None] | None,
-    dq: NDArray[np.uint16] | None,
+    dq: _Flags | None,
     mask: NDArray[np.bool_] | None,
     excluded: NDArray[np.bool_],
     scale: NDArray[np.float64],
-    pattern: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
-    gain: float | NDArray[np.float32],
-    read_noise: float | NDArray[np.float32],
-    dark: float | NDArray[np.float32],
+    pattern: _Pattern,
+    gain: _PerPixel,
+    read_noise: _PerPixel,
+    dark: _PerPixel,
+    guess: _PerPixel | None,
     thresholds: tuple[float, float, int] | None,
     rule: _DqRule,
     region: _Bounds,
+    wanted: _GlsProducts,
     *,
-    details: bool,
-    sizes: bool,
-    flags: bool,
     threads: int,
 ) -> tuple[
-    list[NDArray[np.float32]],
-    NDArray[np.uint16],
-    tuple[list[NDArray[np.float32]], NDArray[np.int16], NDArray[np.bool_]] | None,
+    NDArray[np.float32],
     NDArray[np.float32] | None,
+    list[NDArray[np.float32]] | None,
+    tuple[NDArray[np.float32], NDArray[np.int16]] | None,
+    tuple[NDArray[np.float32], NDArray[np.uint16]] | None,
+    tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.float32]] | None,
     tuple[NDArray[np.uint16], NDArray[np.uint16], int] | None,
+    list[NDArray[np.float32]] | None,
 ]: ...
+def fit_casertano(
+    sci: _Samples,
+    dq: _Flags | None,
+    bad: int,
+    hit: int,
+    mask: NDArray[np.bool_] | None,
+    pattern: _Pattern,
+    gain: _PerPixel,
+    read_noise: _PerPixel,
+    threshold: tuple[float, float] | None,
+    power: float | None,
+    *,
+    threads: int,
+) -> tuple[list[NDArray[np.float32]], NDArray[np.uint32], NDArray[np.uint16]]: ...
+def fit_differences(
+    diffs: NDArray[np.float64],
+    used: NDArray[np.bool_] | None,
+    noise: NDArray[np.float64],
+    guess: NDArray[np.float64],
+    covariance: _Covariance,
+    priors: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    *,
+    tables: bool,
+    threads: int,
+) -> tuple[
+    list[NDArray[np.float64]],
+    NDArray[np.float64],
+    list[NDArray[np.float64]],
+    list[NDArray[np.float64]],
+    list[NDArray[np.float64]],
+]: ...
+def search_differences(
+    diffs: NDArray[np.float64],
+    used: NDArray[np.bool_] | None,
+    noise: NDArray[np.float64],
+    covariance: _Covariance,
+    thresholds: tuple[float, float, int],
+    *,
+    threads: int,
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]: ...
 def polygon_areas(vertices: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]: ...
 def find_overlaps(
     vertices: NDArray[np.float64], starts: NDArray[np.int64], groups: NDArray[np.int64], threads: int
@@ -247,13 +398,12 @@ def overlap_levels(
     width: float,
     threads: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
-def masked_pixels(
-    pixels: NDArray[np.uint32],
+def mask_pixels(
+    pixels: NDArray[np.float32],
     quality: NDArray[np.uint16] | None,
     good: NDArray[np.bool_] | None,
     bad: int,
-    swapped: tuple[bool, bool],
-    into: NDArray[np.float32],
+    swapped: bool,
 ) -> None: ...
 def image_statistic(
     image: NDArray[np.float32],
@@ -264,3 +414,49 @@ def image_statistic(
     thresholds: tuple[float, float],
     width: float,
 ) -> tuple[float, int, float]: ...
+def fit_ols(
+    data: NDArray[Any],
+    dq: NDArray[Any] | None,
+    original: NDArray[Any] | None,
+    pixel_dq: NDArray[np.uint32] | None,
+    zeroframe: NDArray[np.float32] | None,
+    gain: _PerPixel,
+    read_noise: _PerPixel,
+    dark: _PerPixel,
+    times: tuple[float, float, float, float],
+    bits: _RampBits,
+    *,
+    suppress: bool,
+    lone_first: bool,
+    integrations: bool,
+    segments: bool,
+    parity: bool,
+    threads: int,
+) -> tuple[
+    _Rates,
+    _Rates | None,
+    tuple[list[NDArray[np.float32]], NDArray[np.float32], NDArray[np.float32]] | None,
+    NDArray[np.int64],
+]: ...
+def find_jumps(
+    data: NDArray[Any],
+    dq: NDArray[Any] | None,
+    gain: _PerPixel,
+    read_noise: _PerPixel,
+    time: NDArray[np.float64],
+    reads: NDArray[np.float64],
+    rule: _JumpRule,
+    bits: _RampBits,
+    *,
+    threads: int,
+) -> tuple[NDArray[Any], int | None, list[NDArray[np.int64]]]: ...
+def detect_cosmics(
+    data: NDArray[Any],
+    swapped: bool,
+    mask: NDArray[np.bool_] | None,
+    sky: NDArray[np.float32] | None,
+    variance: NDArray[np.float32] | None,
+    kernel: NDArray[np.float32] | None,
+    params: _LacosmicParams,
+    threads: int,
+) -> tuple[NDArray[np.bool_], NDArray[np.float32], list[int]]: ...

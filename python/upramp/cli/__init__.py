@@ -14,7 +14,10 @@ from upramp.exceptions import UprampError
 
 __all__ = ["main"]
 
-COMMANDS = ("demo", "ls", "ramp", "flag", "refs", "cal", "fix", "compare", "sky", "simulate")
+COMMANDS = (
+    *("demo", "ls", "ramp", "flag", "refs", "cal", "fix", "compare", "sky"),
+    *("ccd", "cosmics", "stack", "simulate"),
+)
 
 EXIT_CODES = """\
 exit codes: 0 good, 1 internal error, 2 usage, 3 input unusable, 4 reference file missing,

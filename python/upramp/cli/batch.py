@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
 from dataclasses import asdict
 from math import isfinite, nan
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from upramp._arrays import count_threads
 from upramp.cli import describe, exit_code
-from upramp.cli.common import add_output_options, complain, finite, say
+from upramp.cli.common import add_output_options, complain, finite, progress_bar, say
 from upramp.wfc3ir.files import Outcome
 from upramp.wfc3ir.fit import FIT_METHODS
 from upramp.wfc3ir.products import product_names
@@ -108,7 +107,12 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def run_batch(args: argparse.Namespace, task: Callable[[Path, int], Outcome]) -> int:
+def run_batch(
+    args: argparse.Namespace,
+    task: Callable[[Path, int], Any],
+    products: Callable[[Path, Path], Sequence[Path]] = product_names,
+    report: Callable[[argparse.Namespace, Path, Any], None] | None = None,
+) -> int:
     """Do `task` for every file of the command line and return the exit code.
 
     Parameters
@@ -117,6 +121,10 @@ def run_batch(args: argparse.Namespace, task: Callable[[Path, int], Outcome]) ->
         Parsed arguments with those of :func:`add_batch_options`.
     task : callable
         Takes a file and a number of threads.
+    products : callable, optional
+        Takes a file and the output directory; the files that are written of it.
+    report : callable, optional
+        Prints what `task` returned for a file; default: the line of an exposure.
 
     Returns
     -------
@@ -125,8 +133,13 @@ def run_batch(args: argparse.Namespace, task: Callable[[Path, int], Outcome]) ->
     """
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f"--jobs is {args.jobs}, expected a positive number")
-    _check_names(args.files, args.output)
-    todo = [path for path in args.files if not (args.resume and _done(path, args.output))]
+    report = report or _report
+    _check_names(args.files, args.output, products)
+
+    def done(path: Path) -> bool:
+        return all(product.exists() for product in products(path, args.output))
+
+    todo = [path for path in args.files if not (args.resume and done(path))]
     for path in args.files:
         if path not in todo:
             say(args, f"{path.name}: skipped, products exist", file=str(path), status="skipped")
@@ -135,8 +148,8 @@ def run_batch(args: argparse.Namespace, task: Callable[[Path, int], Outcome]) ->
     failures: list[tuple[Path, BaseException]] = []
     pool = ThreadPoolExecutor(jobs)
     try:
-        futures: dict[Future[Outcome], Path] = {pool.submit(task, path, threads): path for path in todo}
-        with _progress(args, len(todo)) as advance:
+        futures: dict[Future[Any], Path] = {pool.submit(task, path, threads): path for path in todo}
+        with progress_bar(args, len(todo)) as advance:
             for future in as_completed(futures):
                 path, error = futures[future], future.exception()
                 advance()
@@ -148,7 +161,7 @@ def run_batch(args: argparse.Namespace, task: Callable[[Path, int], Outcome]) ->
                     if args.json:
                         say(args, "", file=str(path), status="failed", error=describe(error))
                     continue
-                _report(args, path, future.result())
+                report(args, path, future.result())
     except KeyboardInterrupt:
         pool.shutdown(cancel_futures=True)
         raise
@@ -166,20 +179,18 @@ def run_batch(args: argparse.Namespace, task: Callable[[Path, int], Outcome]) ->
     return 6 if failures else 0
 
 
-def _check_names(files: list[Path], directory: Path) -> None:
+def _check_names(
+    files: list[Path], directory: Path, products: Callable[[Path, Path], Sequence[Path]]
+) -> None:
     """Refuse two inputs that would be written to the same products: one of them would be lost."""
     taken: dict[Path, Path] = {}
     for path in files:
-        product = product_names(path, directory)[0]
+        product = products(path, directory)[0]
         if product in taken:
             raise ValueError(
                 f"{taken[product]} and {path} would both be written to {product}; run them apart"
             )
         taken[product] = path
-
-
-def _done(path: Path, directory: Path) -> bool:
-    return all(product.exists() for product in product_names(path, directory))
 
 
 def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
@@ -204,21 +215,3 @@ def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
     if outcome.level is not None:
         record["level"] = [finite(value) for value in outcome.level.tolist()]
     say(args, line, file=str(path), status="ok", **record)
-
-
-def _progress(args: argparse.Namespace, total: int) -> Any:
-    """A bar on a terminal when there is something to wait for."""
-    if args.quiet or args.json or total < 2 or not sys.stderr.isatty():
-        return nullcontext(lambda: None)
-    from contextlib import contextmanager
-
-    from rich.console import Console
-    from rich.progress import Progress
-
-    @contextmanager
-    def bar() -> Any:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            row = progress.add_task("upramp", total=total)
-            yield lambda: progress.advance(row)
-
-    return bar()

@@ -6,9 +6,11 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-__all__ = ["add_output_options", "complain", "finite", "say", "section"]
+__all__ = ["add_output_options", "complain", "finite", "progress_bar", "say", "section"]
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -83,3 +85,32 @@ def section(text: str) -> tuple[slice, slice]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form Y0:Y1,X0:X1") from None
     return slice(y0, y1), slice(x0, x1)
+
+
+def progress_bar(args: argparse.Namespace, total: int) -> AbstractContextManager[Callable[[], None]]:
+    """A bar on a terminal when there is something to wait for.
+
+    Parameters
+    ----------
+    args : Namespace
+        Parsed arguments of the command.
+    total : int
+        Steps.
+
+    Returns
+    -------
+    context manager
+        Gives a function to call after every step, from any thread.
+    """
+    if args.quiet or args.json or total < 2 or not sys.stderr.isatty():
+        return nullcontext(lambda: None)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    @contextmanager
+    def bar() -> Any:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            row = progress.add_task("upramp", total=total)
+            yield lambda: progress.advance(row)
+
+    return bar()

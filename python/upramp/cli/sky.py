@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from upramp.cli.common import add_output_options, say
-from upramp.io import check_output
+from upramp.cli.common import add_output_options, progress_bar, say
+from upramp.io import atomic_path, check_output
+
+if TYPE_CHECKING:
+    from upramp.sky import SkyResult
 
 __all__ = ["HELP", "NAME", "configure", "run"]
 
@@ -27,7 +31,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     from upramp.sky import ENGINES, METHODS, STATISTICS
 
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="FLT, FLC or DRZ files")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="FLT, FLC or DRZ files, or an image in the primary; wildcards, association tables, extensions as "
+        "x_flt.fits[1] or x_flt.fits{1,4}, and @file with a name (and masks) a line",
+    )
     parser.add_argument(
         "--method",
         choices=(*METHODS, "all"),
@@ -74,7 +84,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--bits",
         default="0",
         metavar="BITS",
-        help="DQ bits to accept, such as 64,512; with ~ those not to; none: DQ is not used (default 0)",
+        help="DQ bits to accept, such as 64,512; with ~ those not to; by name too, such as ~DO_NOT_USE+NON_SCIENCE "
+        "(JWST, ACS, WFC3); none: DQ is not used (default 0)",
+    )
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="masks of your own: lines of image,mask[ext],mask[ext] with a mask a chip, not zero for pixels to use",
     )
     parser.add_argument(
         "--static",
@@ -86,12 +103,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--units", choices=("counts", "rate"), help="units of the pixels (default: BUNIT)")
     parser.add_argument(
+        "--invsens",
+        metavar="KEY",
+        help="compare fluxes: the keyword of the inverse sensitivity, such as PHOTFLAM",
+    )
+    parser.add_argument(
         "--user", type=Path, metavar="FILE", help="take values from FILE: lines of file name and sky"
+    )
+    parser.add_argument(
+        "--user-keyword", metavar="KEY", help="take values from KEY of the headers: sky subtracted already"
     )
     parser.add_argument("--write-header", action="store_true", help="write MDRIZSKY into the files given")
     parser.add_argument("--subtract", action="store_true", help="write copies without the sky to --output")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where the copies go")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the table as CSV, or ECSV if .ecsv")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="figure of the values (.png, .pdf, .svg)")
+    parser.add_argument(
+        "--graph",
+        type=Path,
+        metavar="FILE",
+        help="figure of the overlaps with their differences, before and after",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs (never an input)")
     parser.add_argument("--jobs", type=int, metavar="N", help="files at a time (default: one a core)")
     add_output_options(parser)
@@ -114,9 +146,12 @@ def run(args: argparse.Namespace) -> int:
     from upramp.sky import (
         SkyStatistic,
         match_sky,
+        parse_images,
         read_images,
         read_sky_file,
+        read_sky_keyword,
         subtract_sky,
+        with_masks,
         write_headers,
     )
 
@@ -129,29 +164,49 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--pairs needs --method match, globalmin+match or all, not {args.method}")
     if args.method == "all" and (args.write_header or args.subtract):
         raise ValueError("--method all makes a table; name the one method to --write-header or --subtract")
-    for output in (args.table, args.pairs):
+    if args.graph is not None and not matching:
+        raise ValueError(f"--graph needs --method match, globalmin+match or all, not {args.method}")
+    if args.user is not None and args.user_keyword is not None:
+        raise ValueError("--user and --user-keyword exclude each other")
+    if args.png is not None or args.graph is not None:
+        from upramp.plot.style import require_matplotlib
+
+        require_matplotlib()  # before the work, not after
+    for output in (args.table, args.pairs, args.png, args.graph):
         if output is not None:
             check_output(output, overwrite=args.overwrite)
     user = None if args.user is None else read_sky_file(args.user)
     how = SkyStatistic(*(args.stat, args.lower, args.upper, args.nclip, args.lsigma, args.usigma, args.width))
-    images = read_images(args.files, bits=args.bits, units=args.units)
-    found = match_sky(
-        images,
-        args.method,
-        engine=args.engine,
-        order=args.order,
-        statistic=how,
-        static=args.static,
-        user=user,
-        anchor=args.anchor,
-        fallback=args.fallback,
-        threads=args.jobs,
-    )
+    entries = parse_images(args.files)
+    if args.mask is not None:
+        entries = with_masks(entries, args.mask)
+    images = read_images(entries, bits=args.bits, units=args.units, sensitivity=args.invsens)
+    if args.user_keyword is not None:
+        user = read_sky_keyword(images, args.user_keyword)
+    chips = sum(len(image.chips) for image in images)
+    # What overlaps no other is not measured there: the bar may end early.
+    steps = chips * matching + len(images) * (args.method != "match")
+    with progress_bar(args, steps if user is None else 0) as advance:
+        found = match_sky(
+            images,
+            args.method,
+            engine=args.engine,
+            order=args.order,
+            statistic=how,
+            static=args.static,
+            user=user,
+            anchor=args.anchor,
+            fallback=args.fallback,
+            threads=args.jobs,
+            progress=advance,
+        )
     print_table(args, found.table, hidden=("rootname",), rest="{:.6g}")
     if args.table is not None:
         write_table(found.table, args.table, overwrite=args.overwrite)
     if args.pairs is not None and found.matched is not None:
         write_table(found.residuals, args.pairs, overwrite=args.overwrite)
+    if args.png is not None or args.graph is not None:
+        _draw(args, found)
     # Copies first: their pixels must be those of the files measured.
     if args.subtract:
         for path in subtract_sky(found, args.output, overwrite=args.overwrite):
@@ -162,3 +217,22 @@ def run(args: argparse.Namespace) -> int:
             if not args.json:
                 say(args, f"MDRIZSKY in {path}")
     return 0
+
+
+def _draw(args: argparse.Namespace, found: SkyResult) -> None:
+    """Figures of the values and of the overlaps."""
+    from matplotlib import pyplot
+
+    from upramp.plot import plot_sky_graph, plot_sky_values
+
+    figures: list[tuple[Path, Any]] = []
+    if args.png is not None:
+        figures.append((args.png, plot_sky_values(found).figure))
+    if args.graph is not None:
+        figures.append((args.graph, plot_sky_graph(found)))
+    for output, figure in figures:
+        with atomic_path(output, overwrite=args.overwrite) as temporary:
+            figure.savefig(temporary, dpi=150, format=output.suffix.removeprefix(".") or "png")
+        pyplot.close(figure)
+        if not args.json:
+            say(args, f"wrote {output}")

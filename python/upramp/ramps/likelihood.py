@@ -11,10 +11,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from upramp import _core
-from upramp._arrays import as_array, count_threads
+from upramp._arrays import as_array, as_flags, as_samples, count_threads
 from upramp.ramps.crcorr import bounds
 
-__all__ = ["DqRule", "GlsFit", "fit_gls", "thresholds"]
+__all__ = [
+    "DqRule",
+    "GlsFit",
+    "GlsProducts",
+    "fit_gls",
+    "jump_mask",
+    "jump_sizes",
+    "pattern_of",
+    "per_pixel",
+    "thresholds",
+]
+
+Hits = tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.float32]]
+"""Pixels (in C order), reads before and sizes of hits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +50,8 @@ class DqRule:
         Bits left by an earlier fit unless every read has them.
     hidden : int
         Bits that stay out of the product's DQ.
+    hit : int
+        Bits of a hit before the sample: the difference that ends in it is left out, the sample itself is good.
     """
 
     bad: int = 0xFFFF
@@ -46,6 +61,20 @@ class DqRule:
     cleared: int = 0
     passing: int = 0
     hidden: int = 0
+    hit: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlsProducts:
+    """What the kernel is to report beside rates."""
+
+    err: bool = False
+    variances: bool = False
+    goodness: bool = False
+    exposure: bool = False
+    hits: bool = False
+    flags: bool = False
+    pedestal: tuple[float, float] | None = None
 
 
 class GlsFit(NamedTuple):
@@ -105,7 +134,7 @@ def fit_gls(
 
     Parameters
     ----------
-    cube : (nread, ny, nx) array_like of float32
+    cube : (nread, ny, nx) array_like of float32, float64 or uint16
         Samples (reads, or means of several reads) in order of time.
     times : (nread,) array_like of float, or sequence of sequences of float
         Time of every sample, seconds; or the times of the reads that each sample is the mean of.
@@ -122,7 +151,7 @@ def fit_gls(
         The same in short, where the background was alike in all pixels: its rate between each read and the one
         before, (nread - 1,), in the unit of the cube per second, and the response of the pixels to it, (ny, nx);
         None: 1. Not looked at if `untouched` is given.
-    dq : (nread, ny, nx) array_like of uint16 or int16, optional
+    dq : (nread, ny, nx) array_like of uint8, uint16 or int16, optional
         DQ bits of every sample.
     rule : DqRule, optional
         What they mean; by default any bit makes a sample unusable.
@@ -184,51 +213,89 @@ def fit_gls(
     ----------
     .. [1] Brandt 2024, PASP 136, 045004 (fit) and 045005 (hits).
     """
-    data = as_array("cube", cube, np.float32, 3)
+    data = as_samples("cube", cube, 3)
     nread, *image = data.shape
     shape = tuple(image)
-    flagged = None if dq is None else as_array("dq", dq, np.uint16, 3, data.shape)
-    left_out = None if mask is None else as_array("mask", mask, bool, 3, (nread - 1, *shape))
+    flagged = None if dq is None else as_flags("dq", dq, data.shape)
+    left_out = None if mask is None else as_array("mask", mask, bool, 3, (nread - 1, *shape), copy=False)
     out = np.zeros(nread, bool) if excluded is None else as_array("excluded", excluded, bool, 1, (nread,))
     factors = np.ones(nread) if scale is None else as_array("scale", scale, np.float64, 1, (nread,))
     limits = thresholds(sigma)
-    (rate, err, time), samples, more, found_sizes, reported = _core.fit_gls(
+    wanted = GlsProducts(
+        err=True, variances=details, goodness=details, exposure=True, hits=details or sizes, flags=flags
+    )
+    rate, err, variances, goodness, exposure, hits, reported, _ = _core.fit_gls(
         data,
-        None if untouched is None else as_array("untouched", untouched, np.float32, 3, data.shape),
+        None if untouched is None else as_samples("untouched", untouched, 3, data.shape),
         None if removed is None else _removed(removed, nread, shape),
         flagged,
         left_out,
         out,
         factors,
-        _pattern(times, nread),
-        _per_pixel("gain", gain, shape),
-        _per_pixel("read_noise", read_noise, shape),
-        _per_pixel("dark", dark, shape),
+        pattern_of(times, nread),
+        per_pixel("gain", gain, shape),
+        per_pixel("read_noise", read_noise, shape),
+        per_pixel("dark", dark, shape),
+        None,
         None if limits is None else (*limits, fewest),
         rule or DqRule(),
         bounds(region, shape),
-        details=details,
-        sizes=sizes,
-        flags=flags,
+        wanted,
         threads=count_threads(threads),
     )
-    (var_poisson, var_rnoise, chi2), dof, jumps = more or ((None, None, None), None, None)
+    if err is None or exposure is None:
+        raise AssertionError("both were asked for")
+    var_poisson, var_rnoise = variances or (None, None)
+    chi2, dof = goodness or (None, None)
     product_dq, read_dq, unstable = reported or (None, None, 0)
+    found = (nread - 1, *rate.shape)
     return GlsFit(
         rate=rate,
         err=err,
-        time=time,
-        samples=samples,
+        time=exposure[0],
+        samples=exposure[1],
         var_poisson=var_poisson,
         var_rnoise=var_rnoise,
         chi2=chi2,
         dof=dof,
-        jumps=jumps,
-        sizes=found_sizes,
+        jumps=jump_mask(hits, found) if hits is not None and details else None,
+        sizes=jump_sizes(hits, found) if hits is not None and sizes else None,
         dq=product_dq,
         read_dq=read_dq,
         unstable=unstable,
     )
+
+
+def jump_mask(hits: Hits, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Differences that the search left out, as a cube.
+
+    Parameters
+    ----------
+    hits : tuple of ndarray
+        Pixels, reads before and sizes of the hits.
+    shape : tuple of int
+        Shape of the differences, (nread - 1, ny, nx).
+    """
+    pixel, after, _ = hits
+    mask = np.zeros(shape, bool)
+    mask.reshape(shape[0], -1)[after, pixel] = True
+    return mask
+
+
+def jump_sizes(hits: Hits, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Signal that each hit added, as a cube; 0 where there is none.
+
+    Parameters
+    ----------
+    hits : tuple of ndarray
+        Pixels, reads before and sizes of the hits.
+    shape : tuple of int
+        Shape of the differences, (nread - 1, ny, nx).
+    """
+    pixel, after, size = hits
+    sizes = np.zeros(shape, np.float32)
+    sizes.reshape(shape[0], -1)[after, pixel] = size
+    return sizes
 
 
 def _removed(
@@ -263,10 +330,18 @@ def thresholds(sigma: float | tuple[float, float] | None) -> tuple[float, float]
     return float(sigma) ** 2, two
 
 
-def _pattern(
+def pattern_of(
     times: ArrayLike | Sequence[Sequence[float]], nread: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Mean time, variance time and number of reads of every sample."""
+    """Mean time, variance time and number of reads of every sample.
+
+    Parameters
+    ----------
+    times : array_like of float, or sequence of sequences of float
+        Time of every sample, or of the reads that it is the mean of, seconds.
+    nread : int
+        Number of samples.
+    """
     try:
         reads = [np.atleast_1d(np.asarray(sample, np.float64)) for sample in times]  # type: ignore[union-attr]
     except TypeError:
@@ -285,7 +360,18 @@ def _pattern(
     return mean, variance, counts
 
 
-def _per_pixel(name: str, value: ArrayLike, shape: tuple[int, ...]) -> float | NDArray[np.float32]:
+def per_pixel(name: str, value: ArrayLike, shape: tuple[int, ...]) -> float | NDArray[np.float32]:
+    """Return a number as it is, an image as float32.
+
+    Parameters
+    ----------
+    name : str
+        Argument to name in messages.
+    value : float or array_like
+        What the caller passed.
+    shape : tuple of int
+        Shape of an image.
+    """
     if np.ndim(value) == 0:
         return float(np.asarray(value))
     return as_array(name, value, np.float32, 2, shape)

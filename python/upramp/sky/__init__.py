@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from upramp.sky.bits import flag_names, parse_bits
 from upramp.sky.differences import Cells, View, measure_differences, views
-from upramp.sky.images import Chip, SkyImage, parse_bits, read_image, read_images
+from upramp.sky.images import Chip, SkyImage, read_image, read_images
+from upramp.sky.lists import ImageEntry, parse_images, read_catalogue
+from upramp.sky.masks import with_masks
 from upramp.sky.match import Match, match_differences, match_levels
-from upramp.sky.methods import ENGINES, METHODS, SkyResult, match_sky, read_sky_file
+from upramp.sky.methods import ENGINES, METHODS, SkyResult, match_sky
 from upramp.sky.overlap import Outline, Overlap, Pixels, fill_polygon, find_overlaps, footprint, polygon_area
 from upramp.sky.record import subtract_sky, write_headers
 from upramp.sky.robust import Difference, Robust, solve_differences
 from upramp.sky.solve import Pair, Solution, merge_pairs, solve_offsets
 from upramp.sky.static import static_masks
 from upramp.sky.statistic import STATISTICS, Measured, SkyStatistic
+from upramp.sky.user import UserSky, read_sky_file, read_sky_keyword
 
 __all__ = [
     "ENGINES",
@@ -20,6 +24,7 @@ __all__ = [
     "Cells",
     "Chip",
     "Difference",
+    "ImageEntry",
     "Match",
     "Measured",
     "Outline",
@@ -31,9 +36,11 @@ __all__ = [
     "SkyResult",
     "SkyStatistic",
     "Solution",
+    "UserSky",
     "View",
     "fill_polygon",
     "find_overlaps",
+    "flag_names",
     "footprint",
     "match_differences",
     "match_levels",
@@ -41,14 +48,18 @@ __all__ = [
     "measure_differences",
     "merge_pairs",
     "parse_bits",
+    "parse_images",
     "polygon_area",
+    "read_catalogue",
     "read_image",
     "read_images",
     "read_sky_file",
+    "read_sky_keyword",
     "solve_differences",
     "solve_offsets",
     "static_masks",
     "subtract_sky",
     "views",
+    "with_masks",
     "write_headers",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -154,6 +154,7 @@ def measure_differences(
     clip: float = 3.0,
     memory: int = _MEMORY,
     threads: int | None = None,
+    progress: Callable[[], None] | None = None,
 ) -> Cells:
     r"""Differences of all exposures that overlap, in cells.
 
@@ -178,6 +179,8 @@ def measure_differences(
         Bytes of images held at a time; two are in any case.
     threads : int, optional
         Pairs worked on at a time; default one a core. The result does not depend on it.
+    progress : callable, optional
+        Called after every chip read.
 
     Returns
     -------
@@ -215,6 +218,8 @@ def measure_differences(
         image = images[view.image]
         pixels = image.read_good(view.chip, (masks or {}).get(signature(image, view.chip)))
         noise[k], _ = _core.sky_brightness(pixels, image.chips[view.chip].factor)
+        if progress is not None:
+            progress()
         return pixels
 
     found: list[tuple[NDArray[Any], ...] | None] = [None] * len(ends)

@@ -5,12 +5,11 @@ Headers are read at once and kept; pixels are read when asked for, so that any n
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,32 +18,26 @@ from upramp import _core
 from upramp._arrays import as_array
 from upramp.exceptions import InputError
 from upramp.io import Extension, FitsReader, fits
+from upramp.sky.bits import flag_names, parse_bits
+from upramp.sky.lists import Extensions, ImageEntry, MaskName
+from upramp.sky.units import (
+    Units,
+    exposure_time,
+    inverse_sensitivity,
+    pixel_scale,
+    pixel_units,
+    unit_text,
+)
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
 __all__ = ["Chip", "SkyImage", "Units", "parse_bits", "read_image", "read_images"]
 
-Units = Literal["counts", "rate"]
-
-_QUANTA = {"ELECTRONS", "ELECTRON", "E-", "COUNTS", "COUNT", "DN", "ADU"}
-_SECONDS = {"S", "SEC", "SECOND", "SECONDS"}
-_INSTRUMENTS: dict[tuple[str, str], Units] = {
-    ("WFPC", ""): "counts",
-    ("WFPC2", ""): "counts",
-    ("ACS", ""): "counts",
-    ("STIS", ""): "counts",
-    ("FOC", ""): "rate",
-    ("COS", ""): "rate",
-    ("WFC3", "UVIS"): "counts",
-    ("WFC3", "IR"): "rate",
-}
-"""Units of HST images without BUNIT, by instrument and, for WFC3, detector."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chip:
-    """A science extension.
+    """A science image.
 
     Attributes
     ----------
@@ -60,7 +53,9 @@ class Chip:
         Nominal pixel scale, arcsec; None if the header has neither IDCSCALE nor a WCS.
     factor : float
         Surface brightness, in quanta (electrons, DN) per second and arcsec² (per pixel without a scale), of one
-        data unit.
+        data unit; flux instead of quanta with a sensitivity.
+    sensitivity : float or None
+        Inverse sensitivity (PHOTFLAM) that `factor` contains; None without.
     """
 
     extver: int
@@ -69,6 +64,7 @@ class Chip:
     shape: tuple[int, int]
     scale: float | None
     factor: float
+    sensitivity: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,8 +89,8 @@ class SkyImage:
         Science extensions, in the order of the file.
     bits : int or None
         DQ bits that do not make a pixel bad; None if DQ is not used.
-    masks : tuple of ndarray or None
-        The user's mask of every chip, True for pixels to use.
+    masks : tuple of ndarray, or file and extension, or None
+        The user's mask of every chip, True or not zero for pixels to use.
     """
 
     path: Path
@@ -105,7 +101,7 @@ class SkyImage:
     exptime: float | None
     chips: tuple[Chip, ...]
     bits: int | None
-    masks: tuple[NDArray[np.bool_] | None, ...] = ()
+    masks: tuple[NDArray[np.bool_] | MaskName | None, ...] = ()
     _quality: dict[int, tuple[int, str]] = field(default_factory=dict, repr=False)
     _extensions: tuple[Extension, ...] = field(default=(), repr=False)
 
@@ -144,23 +140,28 @@ class SkyImage:
             Data units; NaN where DQ (but for `bits`), a weight map, the user's mask or `static` forbid.
         """
         chip = self.chips[number]
-        masks = [mask for mask in (self.masks[number] if self.masks else None, static) if mask is not None]
+        given = self.masks[number] if self.masks else None
+        if isinstance(given, tuple):
+            given = _read_mask(given, chip.shape)
+        masks = [mask for mask in (given, static) if mask is not None]
         with FitsReader(self.path, self._extensions or None) as reader:
-            pixels = reader.plane(chip.index, np.float32)
+            # Read, not mapped: they are brought to native order where they lie.
+            pixels = np.empty(chip.shape, np.float32)
+            reader.read_into(chip.index, pixels)
             quality = None
             if self.bits is not None:
                 index, kind = self._quality[chip.extver]
                 if kind == "WHT":
                     masks.append(reader.plane(index, np.float32) > 0)
+                elif kind == "DQ32":
+                    masks.append(reader.plane(index, np.int64) & (~self.bits & 0xFFFFFFFF) == 0)
                 else:
                     quality = reader.plane(index, np.uint16)
         good = np.logical_and.reduce(masks) if masks else None
-        bad = ~(self.bits or 0) & 0xFFFF
-        swapped = not pixels.dtype.isnative, quality is not None and not quality.dtype.isnative
+        swapped = quality is not None and not quality.dtype.isnative
         flags = None if quality is None else quality.view(np.uint16)
-        found = np.empty(chip.shape, np.float32)
-        _core.masked_pixels(pixels.view(np.uint32), flags, good, bad, swapped, found)
-        return found
+        _core.mask_pixels(pixels, flags, good, ~(self.bits or 0) & 0xFFFF, swapped)
+        return pixels
 
     def wcs(self, number: int) -> WCS:
         """World coordinates of a chip, with the distortion tables that the file holds.
@@ -186,71 +187,38 @@ class SkyImage:
         return read_wcs(chip.header, self.path, f"{self.path}[SCI,{chip.extver}]")
 
 
-def parse_bits(bits: int | str | None) -> int | None:
-    """DQ bits that do not make a pixel bad.
-
-    Parameters
-    ----------
-    bits : int, str or None
-        Sum of bits; or them, separated by ``,`` or ``+``. With a leading ``~`` they are the bad ones, and all
-        others are accepted. None, or ``"none"``: DQ is not used.
-
-    Returns
-    -------
-    int or None
-        Sum of the accepted bits, 0 to 65535.
-
-    Raises
-    ------
-    ValueError
-        Not of that form.
-
-    Examples
-    --------
-    >>> parse_bits("64+512"), parse_bits("~4096"), parse_bits(None)
-    (576, 61439, None)
-    """
-    if bits is None or (isinstance(bits, str) and bits.strip().lower() == "none"):
-        return None
-    if not isinstance(bits, str):
-        value, bad = int(bits), False
-    else:
-        text = bits.strip()
-        bad = text.startswith("~")
-        parts = text.removeprefix("~").strip("() ").replace("+", ",").split(",")
-        try:
-            numbers = [int(part) for part in parts]
-        except ValueError:
-            raise ValueError(
-                f"bits is {bits!r}, expected numbers such as 64,512 or 64+512, ~4096, or none"
-            ) from None
-        value = 0
-        for number in numbers:
-            value |= number
-    if not -0x10000 <= value <= 0xFFFF:
-        raise ValueError(f"bits is {bits!r}, expected bits of a 16-bit word")
-    return (~value if bad else value) & 0xFFFF
-
-
 def read_image(
     path: str | os.PathLike[str],
     *,
     bits: int | str | None = 0,
     units: Units | None = None,
-    mask: ArrayLike | Sequence[ArrayLike | None] | None = None,
+    mask: ArrayLike | Sequence[ArrayLike | MaskName | None] | None = None,
+    extensions: Extensions = (),
+    sensitivity: str | None = None,
+    units_keyword: str = "BUNIT",
 ) -> SkyImage:
     """Read the headers of an image and check that its sky can be measured.
 
     Parameters
     ----------
     path : path-like
-        FLT, FLC, DRZ or the like: SCI extensions, each with a DQ extension or a weight map WHT.
+        FLT, FLC, DRZ or the like: SCI extensions, each with a DQ extension or a weight map WHT. Without SCI, the
+        image of the primary header-data unit.
     bits : int, str or None, optional
-        DQ bits that do not make a pixel bad, as :func:`parse_bits`; None: neither DQ nor WHT is used.
+        DQ bits that do not make a pixel bad, as :func:`parse_bits`, by number or the names that the instrument
+        has for them (JWST, ACS, WFC3); None: neither DQ nor WHT is used.
     units : {'counts', 'rate'}, optional
         Units of the pixels; default as BUNIT says, or without it the instrument.
     mask : array_like of bool or sequence of them, optional
-        Pixels to use, for the only chip, or a list with a mask (or None) for every chip.
+        Pixels to use, for the only chip, or a list with a mask (or None) for every chip; instead of a mask, the
+        file and extension where it is (not zero: to use).
+    extensions : tuple of int or (str, int), optional
+        Images to take: positions in the file, or name and version (``*`` for all); default all SCI.
+    sensitivity : str, optional
+        Card of the inverse sensitivity, such as PHOTFLAM: surface brightness becomes a flux, which images through
+        detectors or in filters of different sensitivity have in common.
+    units_keyword : str, optional
+        Card of the units.
 
     Returns
     -------
@@ -260,71 +228,86 @@ def read_image(
     Raises
     ------
     InputError
-        Not a FITS file; no SCI extension or no DQ; units not known; exposure time missing, zero or negative.
+        Not a FITS file; no image or no DQ; units not known; exposure time missing, zero or negative; no
+        sensitivity where it is asked for.
     ValueError
         The mask does not fit.
 
+    Warns
+    -----
+    UserWarning
+        Photometric calibration was not done (PHOTCORR): the sensitivity is left out.
+
     Notes
     -----
-    One data unit is a surface brightness of :math:`f = 1 / (s^2 [t])`, with s IDCSCALE or the nominal scale of the
-    WCS, and the exposure time t for counts.
+    One data unit is a surface brightness of :math:`f = [p] / (s^2 [t])`, with s IDCSCALE or the nominal scale of
+    the WCS, the exposure time t for counts, and the inverse sensitivity p where it is asked for.
     """
     path = Path(path)
     if units not in (None, "counts", "rate"):
         raise ValueError(f"units is {units!r}, expected 'counts' or 'rate'")
-    accepted = parse_bits(bits)
     with FitsReader(path) as reader:
-        extensions = reader.extensions
-    primary = extensions[0].header
-    science = [n for n, unit in enumerate(extensions) if unit.name == "SCI" and len(unit.shape) == 2]
-    if not science:
-        raise InputError(f"{path}: no SCI extension with an image, expected an FLT, FLC or DRZ file")
-    first = extensions[science[0]].header
-    bunits = {_bunit(extensions[n].header, primary) for n in science}
+        found = reader.extensions
+    primary = found[0].header
+    science = _science(path, found, extensions)
+    first = found[science[0]].header
+    bunits = {unit_text(found[n].header, primary, units_keyword) for n in science}
     if len(bunits) > 1:
-        raise InputError(f"{path}: SCI extensions of different BUNIT: {', '.join(sorted(bunits))}")
+        raise InputError(f"{path}: SCI extensions of different {units_keyword}: {', '.join(sorted(bunits))}")
     bunit = bunits.pop()
-    kind = units or _units(path, bunit, primary)
-    exptime = _exptime(path, primary, first, needed=kind == "counts")
+    kind = units or pixel_units(path, bunit, primary)
+    exptime = exposure_time(path, primary, first, needed=kind == "counts")
     chips = []
     for n in science:
-        unit = extensions[n]
-        scale = _scale(unit.header, primary)
+        unit = found[n]
+        scale = pixel_scale(unit.header, primary)
         factor = 1 / ((scale or 1.0) ** 2 * (exptime if kind == "counts" and exptime else 1.0))
+        flux = None
+        if sensitivity is not None:
+            flux = inverse_sensitivity(f"{path}[{unit.label}]", sensitivity, unit.header, primary)
+            factor *= flux or 1.0
         ny, nx = unit.shape
-        chips.append(Chip(int(unit.header.get("EXTVER", 1)), n, unit.header, (ny, nx), scale, factor))
+        chips.append(Chip(int(unit.header.get("EXTVER", 1)), n, unit.header, (ny, nx), scale, factor, flux))
+    detector = f"{primary.get('INSTRUME', '')} {primary.get('DETECTOR', '')}".strip()
+    names = flag_names(str(primary.get("TELESCOP", "")), detector)
+    quality = {} if parse_bits(bits, names, width=32) is None else _quality(path, found, chips)
+    wide = any(kind == "DQ32" for _, kind in quality.values())
     return SkyImage(
         path=path,
         rootname=str(primary.get("ROOTNAME", first.get("ROOTNAME", path.name.split("_")[0]))).strip(),
-        detector=f"{primary.get('INSTRUME', '')} {primary.get('DETECTOR', '')}".strip(),
+        detector=detector,
         units=kind,
         bunit=bunit,
         exptime=exptime,
         chips=tuple(chips),
-        bits=accepted,
+        bits=parse_bits(bits, names, width=32 if wide else 16),
         masks=_masks(path, mask, chips),
-        _quality={} if accepted is None else _quality(path, extensions, chips),
-        _extensions=tuple(extensions),
+        _quality=quality,
+        _extensions=tuple(found),
     )
 
 
 def read_images(
-    paths: Iterable[str | os.PathLike[str]],
+    paths: Iterable[str | os.PathLike[str] | ImageEntry],
     *,
     bits: int | str | None = 0,
     units: Units | None = None,
     masks: Mapping[str, Any] | None = None,
+    sensitivity: str | None = None,
+    units_keyword: str = "BUNIT",
 ) -> list[SkyImage]:
     """Read the headers of several images.
 
     Parameters
     ----------
-    paths : iterable of path-like
-        Files.
+    paths : iterable of path-like or ImageEntry
+        Files; or files with their extensions and masks, as :func:`parse_images` finds them in lists.
     bits, units : optional
         As for :func:`read_image`.
     masks : mapping of str to array_like, optional
         Masks by file name, as :func:`read_image` takes them; files without one have none.
+    sensitivity, units_keyword : optional
+        As for :func:`read_image`.
 
     Returns
     -------
@@ -338,69 +321,55 @@ def read_images(
     ValueError
         A file is given twice, or a mask is that of no file.
     """
-    files = [Path(path) for path in paths]
+    entries = [path if isinstance(path, ImageEntry) else ImageEntry(Path(path)) for path in paths]
     masks = dict(masks or {})
-    for n, path in enumerate(files):
-        if path in files[:n]:
-            raise ValueError(f"{path} is given twice")
-    images = [read_image(path, bits=bits, units=units, mask=masks.get(path.name)) for path in files]
-    if strangers := set(masks) - {path.name for path in files}:
+    seen: set[Path] = set()
+    for entry in entries:
+        if entry.path in seen:
+            raise ValueError(f"{entry.path} is given twice")
+        seen.add(entry.path)
+    images = [
+        read_image(
+            entry.path,
+            bits=bits,
+            units=units,
+            mask=masks.get(entry.path.name, list(entry.masks) or None),
+            extensions=entry.extensions,
+            sensitivity=sensitivity,
+            units_keyword=units_keyword,
+        )
+        for entry in entries
+    ]
+    if strangers := set(masks) - {path.name for path in seen}:
         raise ValueError(f"masks has {', '.join(sorted(strangers))}, expected names of the files given")
     return images
 
 
-def _bunit(header: fits.Header, primary: fits.Header) -> str:
-    return str(header.get("BUNIT", primary.get("BUNIT", ""))).strip()
-
-
-def _units(path: Path, bunit: str, primary: fits.Header) -> Units:
-    """Counts or rate, as BUNIT says or the instrument."""
-    parts = [part.strip() for part in bunit.upper().split("/")]
-    if parts[0] in _QUANTA and len(parts) == 1:
-        return "counts"
-    if len(parts) == 2 and parts[1] in _SECONDS | {"SR", "ARCSEC2", "ARCSEC^2", "ARCSEC**2"}:
-        return "rate"
-    if bunit:
-        raise InputError(
-            f"{path}: BUNIT is {bunit!r}, neither counts (ELECTRONS, COUNTS, DN) nor a rate (such as "
-            "ELECTRONS/S); pass units='counts' or 'rate' (--units)"
-        )
-    instrument = str(primary.get("INSTRUME", "")).strip().upper()
-    detector = str(primary.get("DETECTOR", "")).strip().upper() if instrument == "WFC3" else ""
-    if instrument == "NICMOS" and "UNITCORR" in primary:
-        return "rate" if primary["UNITCORR"] == "COMPLETE" else "counts"
-    if primary.get("TELESCOP") == "HST" and (instrument, detector) in _INSTRUMENTS:
-        return _INSTRUMENTS[instrument, detector]
-    raise InputError(f"{path}: no BUNIT; pass units='counts' or 'rate' (--units)")
-
-
-def _exptime(path: Path, primary: fits.Header, header: fits.Header, *, needed: bool) -> float | None:
-    value = primary.get("EXPTIME", header.get("EXPTIME"))
-    if value is None:
-        if needed:
-            raise InputError(f"{path}: no EXPTIME, needed to turn counts into rates")
-        return None
-    if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
-        raise InputError(f"{path}: EXPTIME is {value}, expected a positive number of seconds")
-    return float(value)
-
-
-def _scale(header: fits.Header, primary: fits.Header) -> float | None:
-    """Nominal pixel scale, arcsec."""
-    for key in ("PAMSCALE", "IDCSCALE"):
-        value = header.get(key, primary.get(key))
-        if isinstance(value, (int, float)) and value > 0:
-            return float(value)
-    if all(key in header for key in ("CD1_1", "CD2_2")):
-        cd11, cd12, cd21, cd22 = (float(header.get(f"CD{k}", 0.0)) for k in ("1_1", "1_2", "2_1", "2_2"))
-    elif all(key in header for key in ("CDELT1", "CDELT2", "CTYPE1")):
-        d1, d2 = float(header["CDELT1"]), float(header["CDELT2"])
-        pc = [float(header.get(f"PC{k}", k[0] == k[2])) for k in ("1_1", "1_2", "2_1", "2_2")]
-        cd11, cd12, cd21, cd22 = d1 * pc[0], d1 * pc[1], d2 * pc[2], d2 * pc[3]
-    else:
-        return None
-    area = abs(cd11 * cd22 - cd12 * cd21)
-    return 3600 * math.sqrt(area) if area > 0 else None
+def _science(path: Path, extensions: Sequence[Extension], wanted: Extensions) -> list[int]:
+    """Places of the science images: those asked for, all SCI, or else the primary."""
+    images = [n for n, unit in enumerate(extensions) if len(unit.shape) == 2]
+    if not wanted:
+        found = [n for n in images if extensions[n].name == "SCI"] or [n for n in images if n == 0]
+        if not found:
+            raise InputError(
+                f"{path}: no SCI extension with an image, nor one in the primary; expected an FLT, FLC or DRZ file"
+            )
+        return found
+    found = []
+    for one in wanted:
+        if isinstance(one, int):
+            these = [n for n in images if n == one]
+        else:
+            name, version = one
+            these = [
+                n
+                for n in images
+                if extensions[n].name == name.upper() and version in ("*", extensions[n].version)
+            ]
+        if not these:
+            raise InputError(f"{path}: no image in extension {one}")
+        found += [n for n in these if n not in found]
+    return found
 
 
 def _quality(
@@ -413,7 +382,8 @@ def _quality(
             for n, unit in enumerate(extensions):
                 same = unit.name == kind and unit.version == chip.extver
                 if same and unit.shape == chip.shape:
-                    found.setdefault(chip.extver, (n, kind))
+                    wide = kind == "DQ" and unit.dtype.itemsize > 2
+                    found.setdefault(chip.extver, (n, "DQ32" if wide else kind))
         if chip.extver not in found:
             raise InputError(
                 f"{path}: no DQ (or WHT) extension of version {chip.extver} and shape {chip.shape} like SCI; "
@@ -422,13 +392,31 @@ def _quality(
     return found
 
 
-def _masks(path: Path, mask: Any, chips: Sequence[Chip]) -> tuple[NDArray[np.bool_] | None, ...]:
+def _masks(path: Path, mask: Any, chips: Sequence[Chip]) -> tuple[NDArray[np.bool_] | MaskName | None, ...]:
     if mask is None:
         return ()
     several = list(mask) if isinstance(mask, (list, tuple)) else [mask]
+    if all(one is None or isinstance(one, tuple) for one in several):
+        # In lists, the last chips may go without.
+        several += [None] * (len(chips) - len(several))
     if len(several) != len(chips):
         raise ValueError(f"mask of {path.name} has {len(several)} chips, expected {len(chips)}")
     return tuple(
-        None if one is None else as_array(f"mask of {path.name}", one, np.bool_, 2, chip.shape)
+        one
+        if one is None or isinstance(one, tuple)
+        else as_array(f"mask of {path.name}", one, np.bool_, 2, chip.shape)
         for one, chip in zip(several, chips, strict=True)
     )
+
+
+def _read_mask(mask: MaskName, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where a mask file is not zero."""
+    path, extension = mask
+    with FitsReader(path) as reader:
+        (index,) = _science(path, reader.extensions, (extension,))
+        if reader.extensions[index].shape != shape:
+            raise InputError(
+                f"{path}[{index}]: the mask has shape {reader.extensions[index].shape}, expected {shape}"
+            )
+        used: NDArray[np.bool_] = reader.plane(index, np.float32) != 0
+    return used

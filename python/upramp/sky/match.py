@@ -6,7 +6,7 @@ differences of pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,6 +106,7 @@ def match_levels(
     *,
     anchor: str = "down",
     threads: int = 1,
+    progress: Callable[[], None] | None = None,
 ) -> Match:
     r"""Match the statistics of exposures inside their overlaps.
 
@@ -125,6 +126,8 @@ def match_levels(
         What is zero (:func:`~upramp.sky.solve_offsets`), of all groups together.
     threads : int, optional
         Images worked on at a time. The result does not depend on it.
+    progress : callable, optional
+        Called after every chip measured.
 
     Returns
     -------
@@ -156,6 +159,8 @@ def match_levels(
     found: dict[tuple[int, int], Measured] = {}
     with ThreadPoolExecutor(max(1, min(threads, len(busy)))) as pool:
         for chip, levels in zip(busy, pool.map(measure, busy), strict=True):
+            if progress is not None:
+                progress()
             found |= {(k, side): level for (k, side, _), level in zip(wanted[chip], levels, strict=True)}
 
     def pair(k: int, overlap: Overlap) -> Pair:
@@ -178,6 +183,7 @@ def match_differences(
     stride: int = 1,
     anchor: Anchor = "down",
     threads: int = 1,
+    progress: Callable[[], None] | None = None,
 ) -> Match:
     """Match exposures by the differences of their pixels.
 
@@ -195,6 +201,8 @@ def match_differences(
         What is zero (:func:`~upramp.sky.solve_offsets`), of all groups together.
     threads : int, optional
         Pairs worked on at a time. The result does not depend on it.
+    progress : callable, optional
+        Called after every chip read.
 
     Returns
     -------
@@ -214,7 +222,7 @@ def match_differences(
     upramp.sky.solve_differences : Weights and uncertainties.
     """
     chips = views(images)
-    cells = measure_differences(images, chips, masks=masks, stride=stride, threads=threads)
+    cells = measure_differences(images, chips, masks=masks, stride=stride, threads=threads, progress=progress)
     found = solve_differences(cells, chips, len(images), order=order, anchor=anchor)
     pairs = tuple(Pair(d.i, d.j, d.difference, d.n, 0.0, d.n, d.area) for d in found.differences)
     return Match("robust", tuple(images), pairs, found.solution, found)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,11 +18,12 @@ from upramp.sky.images import SkyImage
 from upramp.sky.match import Match, absolute_offsets, match_differences, match_levels
 from upramp.sky.static import Signature, signature, static_masks
 from upramp.sky.statistic import Measured, SkyStatistic
+from upramp.sky.user import UserSky, user_values
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["ENGINES", "METHODS", "SkyResult", "match_sky", "read_sky_file"]
+__all__ = ["ENGINES", "METHODS", "SkyResult", "match_sky"]
 
 METHODS = ("localmin", "globalmin", "match", "globalmin+match")
 """Methods there are."""
@@ -55,6 +54,8 @@ class SkyResult:
         Sky of every chip by every method computed, data units of its file.
     matched : Match or None
         What overlapping exposures were found to differ by; None for methods without.
+    applied : bool
+        Whether values of the user have been subtracted from the pixels already.
     """
 
     images: tuple[SkyImage, ...]
@@ -64,6 +65,7 @@ class SkyResult:
     measured: tuple[tuple[Measured, ...], ...]
     methods: dict[str, Values]
     matched: Match | None = None
+    applied: bool = False
 
     @property
     def values(self) -> Values:
@@ -143,7 +145,7 @@ class SkyResult:
     def description(self) -> str:
         """How the values were computed, in one line."""
         if self.statistic is None:
-            return f"{self.method}: values given"
+            return f"{self.method}: values given" + (", subtracted already" if self.applied else "")
         how = self.statistic
         limits = "".join(
             f", {name} {value:g}"
@@ -172,10 +174,11 @@ def match_sky(
     order: int = 0,
     statistic: SkyStatistic | None = None,
     static: float | None = None,
-    user: Mapping[str, float | Sequence[float]] | None = None,
+    user: Mapping[str, float | Sequence[float]] | UserSky | None = None,
     anchor: Literal["down", "up", "mean"] = "down",
     fallback: Literal["localmin"] | None = None,
     threads: int | None = None,
+    progress: Callable[[], None] | None = None,
 ) -> SkyResult:
     r"""Sky of every exposure.
 
@@ -207,8 +210,9 @@ def match_sky(
     static : float, optional
         Leave out pixels that any exposure has this many standard deviations too low
         (:func:`~upramp.sky.static_masks`); AstroDrizzle does so at 4.
-    user : mapping of str to float or sequence of float, optional
-        Values instead of measured ones: by file name, the sky in data units, of all chips or of each.
+    user : UserSky or mapping of str to float or sequence of float, optional
+        Values instead of measured ones: by file name, the sky in data units, of all chips or of each
+        (:func:`read_sky_file`, :func:`read_sky_keyword`).
     anchor : {'down', 'up', 'mean'}, optional
         What ``match`` has at zero: the faintest exposure, the brightest, or the mean of every group.
     fallback : {'localmin'}, optional
@@ -216,6 +220,8 @@ def match_sky(
         ``localmin`` it is placed by its own sky, :math:`B_i - \min_j (B_j - d_j)` over the others.
     threads : int, optional
         Images worked on at a time; default one a core. The result does not depend on it.
+    progress : callable, optional
+        Called after every chip (in overlaps) and every image (as a whole) measured.
 
     Returns
     -------
@@ -248,7 +254,9 @@ def match_sky(
     if not images:
         raise ValueError("images is empty, expected at least one")
     if user is not None:
-        return SkyResult(images, "user", None, None, (), {"user": _user_values(images, user)})
+        given = user if isinstance(user, UserSky) else UserSky(user)
+        values = {"user": user_values(images, given)}
+        return SkyResult(images, "user", None, None, (), values, applied=given.applied)
     for name, value, known in (
         ("method", method, (*METHODS, "all")),
         ("engine", engine, ENGINES),
@@ -267,14 +275,16 @@ def match_sky(
     matched = None
     if "match" in method or method == "all":
         if engine == "robust":
-            matched = match_differences(images, masks, order=order, anchor=anchor, threads=threads)
+            matched = match_differences(
+                images, masks, order=order, anchor=anchor, threads=threads, progress=progress
+            )
         else:
-            matched = match_levels(images, how, masks, anchor=anchor, threads=threads)
+            matched = match_levels(images, how, masks, anchor=anchor, threads=threads, progress=progress)
         _tell_groups(matched)
     measured: tuple[tuple[Measured, ...], ...] = ()
     brightness: dict[str, NDArray[np.float64]] = {}
     if method != "match" or (fallback is not None and matched is not None and matched.solution.isolated):
-        measured = _measure_all(images, how, masks, threads)
+        measured = _measure_all(images, how, masks, threads, progress)
         brightness["localmin"] = _local_minima(images, measured, how)
         if problem is None:
             brightness["globalmin"] = np.full(len(images), brightness["localmin"].min())
@@ -284,59 +294,21 @@ def match_sky(
     return SkyResult(images, method, how, static, measured, values, matched)
 
 
-def read_sky_file(path: str | os.PathLike[str]) -> dict[str, tuple[float, ...]]:
-    """Sky values given in a file, as AstroDrizzle's ``skyfile``.
-
-    Parameters
-    ----------
-    path : path-like
-        Lines of a file name and a value, or a value a chip, in data units; ``#`` begins a comment.
-
-    Returns
-    -------
-    dict of str to tuple of float
-        Values by file name.
-
-    Raises
-    ------
-    InputError
-        Not readable, or a line is not of that form, or names a file again.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    values: dict[str, tuple[float, ...]] = {}
-    for number, line in enumerate(lines, 1):
-        words = line.partition("#")[0].replace(",", " ").split()
-        if not words:
-            continue
-        name = Path(words[0]).name
-        try:
-            found = tuple(float(word) for word in words[1:])
-        except ValueError:
-            found = ()
-        if not found or not np.isfinite(found).all():
-            raise InputError(
-                f"{path}, line {number}: {line.strip()!r}, expected a file name and its sky values"
-            )
-        if name in values:
-            raise InputError(f"{path}, line {number}: {name} is there twice")
-        values[name] = found
-    return values
-
-
 def _measure_all(
     images: Sequence[SkyImage],
     how: SkyStatistic,
     masks: Mapping[Signature, NDArray[np.bool_]],
     threads: int,
+    progress: Callable[[], None] | None = None,
 ) -> tuple[tuple[Measured, ...], ...]:
     """Statistic of every chip."""
 
     def measure(image: SkyImage) -> tuple[Measured, ...]:
         chips = range(len(image.chips))
-        return tuple(how.measure(image.read_good(c, masks.get(signature(image, c)))) for c in chips)
+        found = tuple(how.measure(image.read_good(c, masks.get(signature(image, c)))) for c in chips)
+        if progress is not None:
+            progress()
+        return found
 
     with ThreadPoolExecutor(min(threads, len(images))) as pool:
         return tuple(pool.map(measure, images))
@@ -400,20 +372,10 @@ def _incomparable(images: Sequence[SkyImage]) -> str | None:
     if len(known) > 1:
         return f"units are mixed: {', '.join(sorted(known))}; a minimum in common needs images of one kind"
     without = [image.path.name for image in images for chip in image.chips if chip.scale is None]
-    if without and len(without) < sum(len(image.chips) for image in images):
+    number = sum(len(image.chips) for image in images)
+    if without and len(without) < number:
         return f"{', '.join(without)}: no WCS nor IDCSCALE, the others have one: no surface brightness"
+    without = [image.path.name for image in images for chip in image.chips if chip.sensitivity is None]
+    if without and len(without) < number:
+        return f"{', '.join(without)}: sensitivity not used, that of the others is: no common flux"
     return None
-
-
-def _user_values(images: Sequence[SkyImage], user: Mapping[str, float | Sequence[float]]) -> Values:
-    values = []
-    for image in images:
-        if image.path.name not in user:
-            raise ValueError(f"user has no sky of {image.path.name}")
-        given = np.atleast_1d(np.asarray(user[image.path.name], np.float64))
-        if given.size not in (1, len(image.chips)):
-            raise ValueError(
-                f"user has {given.size} values for {image.path.name}, expected 1 or {len(image.chips)}"
-            )
-        values.append(tuple(np.broadcast_to(given, len(image.chips)).tolist()))
-    return tuple(values)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from upramp._arrays import __version__
 from upramp.exceptions import InputError
-from upramp.io import Extension, FitsReader, atomic_path, check_output, fits
-from upramp.io.layout import BLOCK
+from upramp.io import check_output, fits
 from upramp.sky.images import SkyImage
 from upramp.sky.methods import SkyResult
+from upramp.sky.rewrite import rewrite
 
 __all__ = ["subtract_sky", "write_headers"]
 
@@ -31,10 +29,11 @@ _MATCHED = ("SKYMERR", "SKYMGRP", "SKYMREF", "SKYMVER")
 def write_headers(result: SkyResult) -> list[Path]:
     """Write MDRIZSKY, and how it was computed, into the headers of the files measured.
 
-    Every SCI header gets MDRIZSKY (data units of the file) and SKYMETH, SKYSTAT and SKYSUBD (False); where
-    exposures were matched SKYMERR (uncertainty), SKYMGRP (group of overlapping exposures), SKYMREF (exposure at
-    zero) and SKYMVER (engine and version) besides; the primary header a line of HISTORY. Pixels stay as they are,
-    byte by byte. Each file is replaced in one step by its finished copy.
+    Every SCI header gets MDRIZSKY (data units of the file) and SKYMETH, SKYSTAT and SKYSUBD (False, but for values
+    of the user that have been subtracted already); where exposures were matched SKYMERR (uncertainty), SKYMGRP
+    (group of overlapping exposures), SKYMREF (exposure at zero) and SKYMVER (engine and version) besides; the
+    primary header a line of HISTORY. Pixels stay as they are, byte by byte. Each file is replaced in one step by
+    its finished copy.
 
     Parameters
     ----------
@@ -91,8 +90,11 @@ def subtract_sky(
     OutputError
         A file exists or cannot be written; then none is.
     ValueError
-        A copy would replace an input, or two would have the same name.
+        A copy would replace an input, or two would have the same name; or values of the user have been subtracted
+        already.
     """
+    if result.applied:
+        raise ValueError("the sky given has been subtracted already (applied), expected one that has not")
     targets = [Path(directory) / image.path.name for image in result.images]
     if len(set(targets)) < len(targets):
         raise ValueError("two files of the same name cannot be written to one directory; run them apart")
@@ -126,80 +128,35 @@ def _rewrite(
     overwrite: bool,
 ) -> None:
     image = result.images[number]
-    chips = {chip.index: chip for chip in image.chips}
     places = {chip.index: (number, c) for c, chip in enumerate(image.chips)}
     sky = {chip.index: value for chip, value in zip(image.chips, values, strict=True)}
-    with (
-        FitsReader(image.path) as reader,
-        _plain(image.path) as source,
-        atomic_path(target, overwrite=overwrite) as temporary,
-    ):
-        units = reader.extensions
-        if any(unit.offset < 0 for unit in units):
-            raise InputError(f"{image.path}: tile-compressed, expected a plain or gzipped file")
-        if len(units) <= max(sky) or any(
-            units[n].header.get("EXTVER", 1) != chip.extver or units[n].shape != chip.shape
-            for n, chip in chips.items()
-        ):
-            raise InputError(f"{image.path}: has changed since its sky was measured")
-        with _into(temporary, gzipped=image.path.suffix == ".gz") as sink:
-            for index, unit in enumerate(units):
-                place = places.get(index)
-                _write_unit(source, sink, unit, index, sky.get(index), place, result, subtract=subtract)
-        shutil.copymode(image.path, temporary)
 
+    def edit(index: int, header: fits.Header) -> bool:
+        if index == 0:
+            header["HISTORY"] = f"MDRIZSKY by upramp {__version__}: {result.description}"
+        if index in sky:
+            total = sky[index]
+            if subtract and header.get(SUBTRACTED, False):
+                total += float(header.get("MDRIZSKY", 0.0))
+            _record(header, total, places[index], result, subtracted=subtract or result.applied)
+        return index == 0 or index in sky
 
-def _write_unit(
-    source: IO[bytes] | gzip.GzipFile,
-    sink: IO[bytes] | gzip.GzipFile,
-    unit: Extension,
-    index: int,
-    value: float | None,
-    place: tuple[int, int] | None,
-    result: SkyResult,
-    *,
-    subtract: bool,
-) -> None:
-    header = unit.header.copy()
-    if index == 0:
-        header["HISTORY"] = f"MDRIZSKY by upramp {__version__}: {result.description}"
-    if value is not None and place is not None:
-        total = value
-        if subtract and header.get(SUBTRACTED, False):
-            total += float(header.get("MDRIZSKY", 0.0))
-        _record(header, total, place, result, subtract=subtract)
-    if index == 0 or value is not None:
-        # A sum of the unit as it was.
-        header.remove("CHECKSUM", ignore_missing=True)
-        if subtract and value is not None:
-            header.remove("DATASUM", ignore_missing=True)
-    sink.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii"))
-    source.seek(unit.offset)
-    if value is not None and subtract:
-        # Numbers as they are stored: everything but the sky keeps its bits.
-        data = np.frombuffer(source.read(unit.nbytes), unit.dtype)
-        surface = None if place is None else result.surface(*place)
-        sky = unit.dtype.type(value) if surface is None else (value + surface.ravel()).astype(unit.dtype)
-        sink.write((data - sky).astype(unit.dtype).tobytes())
-        sink.write(bytes(-unit.nbytes % BLOCK))
-        return
-    left = -(-unit.nbytes // BLOCK) * BLOCK
-    while left > 0 and (piece := source.read(min(left, 1 << 22))):
-        sink.write(piece)
-        left -= len(piece)
-    # The padding of the last unit may be missing.
-    sink.write(bytes(left))
+    def level(index: int) -> float | NDArray[np.float64]:
+        surface = result.surface(*places[index])
+        return sky[index] if surface is None else sky[index] + surface
+
+    rewrite(image, target, edit, level if subtract else None, overwrite=overwrite)
 
 
 def _record(
-    header: fits.Header, value: float, place: tuple[int, int], result: SkyResult, *, subtract: bool
+    header: fits.Header, value: float, place: tuple[int, int], result: SkyResult, *, subtracted: bool
 ) -> None:
-    told = "total sky subtracted from the data" if subtract else "sky computed by upramp, data units"
+    told = "total sky subtracted from the data" if subtracted else "sky computed by upramp, data units"
     statistic = "given" if result.statistic is None else result.statistic.statistic
     header["MDRIZSKY"] = value, told
     header["SKYMETH"] = result.method, "method of MDRIZSKY"
     header["SKYSTAT"] = statistic, "statistic of MDRIZSKY"
-    header[SUBTRACTED] = subtract, "MDRIZSKY is subtracted from the data"
+    header[SUBTRACTED] = subtracted, "MDRIZSKY is subtracted from the data"
     for key in _MATCHED:
         # What an earlier run said of its own values.
         header.remove(key, ignore_missing=True)
@@ -216,19 +173,3 @@ def _record(
     ]
     header["SKYMREF"] = (lowest or ["mean"])[0][:60], "exposure (or mean) that has zero sky by match"
     header["SKYMVER"] = f"{matched.engine} {__version__}", "engine of match, version of upramp"
-
-
-def _plain(path: Path) -> IO[bytes] | gzip.GzipFile:
-    """The bytes of a file, unpacked."""
-    stream = path.open("rb")
-    packed = stream.read(2) == b"\x1f\x8b"
-    stream.seek(0)
-    if not packed:
-        return stream
-    stream.close()
-    return gzip.open(path)
-
-
-def _into(path: Path, *, gzipped: bool) -> IO[bytes] | gzip.GzipFile:
-    # No time stamp in the file: the same input gives the same bytes.
-    return gzip.GzipFile(path, "wb", mtime=0) if gzipped else path.open("wb")

@@ -2,14 +2,21 @@
 
 mod arrays;
 mod bytes;
+mod casertano;
+mod combine;
 mod detector;
 mod difference;
+mod differences;
 mod enter;
+mod jump;
+mod lacosmic;
 mod likelihood;
 mod masked;
+mod ols;
 mod overlap;
 mod ramp;
 mod reads;
+mod stack;
 mod stats;
 
 use pyo3::prelude::*;
@@ -23,13 +30,25 @@ mod _core {
     #[pymodule_export]
     use crate::bytes::{copy_swapped, swap_big_endian};
     #[pymodule_export]
+    use crate::casertano::fit_casertano;
+    #[pymodule_export]
+    use crate::combine::combine_frames;
+    #[pymodule_export]
     use crate::detector::{calibrate_reads, divide_flat, good_pixels, reference_levels};
     #[pymodule_export]
     use crate::difference::{image_differences, sky_brightness};
     #[pymodule_export]
+    use crate::differences::{fit_differences, search_differences};
+    #[pymodule_export]
+    use crate::jump::find_jumps;
+    #[pymodule_export]
+    use crate::lacosmic::detect_cosmics;
+    #[pymodule_export]
     use crate::likelihood::fit_gls;
     #[pymodule_export]
-    use crate::masked::masked_pixels;
+    use crate::masked::mask_pixels;
+    #[pymodule_export]
+    use crate::ols::fit_ols;
     #[pymodule_export]
     use crate::overlap::{fill_polygons, find_overlaps, overlap_levels, polygon_areas};
     #[pymodule_export]

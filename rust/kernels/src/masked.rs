@@ -1,84 +1,55 @@
-//! Pixels of an image with NaN where they are not to be used, straight from the bytes of a FITS file.
+//! Which pixels of an image are to be used: the others become NaN.
 
 use crate::{Error, Result, simd};
 
-/// Words as they are stored, and whether their bytes must be reversed to be read.
+/// Flags of pixels as they are stored, and whether their bytes must be reversed to be read.
 #[derive(Clone, Copy)]
-pub struct Stored<'a, T> {
-    /// The words.
-    pub words: &'a [T],
+pub struct Stored<'a> {
+    /// The flags.
+    pub words: &'a [u16],
     /// Whether they are of the other byte order.
     pub swapped: bool,
 }
 
-/// Pixels as native numbers; NaN where `quality` has one of the bits `bad` or `good` is false.
+/// Make pixels NaN where `quality` has one of the bits `bad` or `good` is false.
 ///
 /// ```
-/// use upramp_kernels::masked::{Stored, masked};
-/// let pixels = [1.0f32, 2.0, 3.0].map(|pixel| pixel.to_bits().swap_bytes());
-/// let quality = Stored { words: &[0u16, 4, 16], swapped: false };
-/// let mut found = [0.0; 3];
-/// masked(Stored { words: &pixels, swapped: true }, Some(quality), 4, None, &mut found).unwrap();
-/// assert!(found[0] == 1.0 && found[1].is_nan() && found[2] == 3.0);
+/// use upramp_kernels::masked::{Stored, mask};
+/// let mut pixels = [1.0, 2.0, 3.0];
+/// let quality = Stored { words: &[0, 4, 16], swapped: false };
+/// mask(&mut pixels, Some(quality), 4, None).unwrap();
+/// assert!(pixels[0] == 1.0 && pixels[1].is_nan() && pixels[2] == 3.0);
 /// ```
-pub fn masked(
-    pixels: Stored<'_, u32>,
-    quality: Option<Stored<'_, u16>>,
-    bad: u16,
-    good: Option<&[bool]>,
-    into: &mut [f32],
-) -> Result<()> {
-    let count = pixels.words.len();
-    for (name, len) in [
-        ("quality", quality.map(|words| words.words.len())),
-        ("good", good.map(<[bool]>::len)),
-        ("into", Some(into.len())),
-    ] {
-        if let Some(len) = len.filter(|&len| len != count) {
-            return Err(Error::Shape { name, got: vec![len], expected: vec![count] });
+pub fn mask(pixels: &mut [f32], quality: Option<Stored<'_>>, bad: u16, good: Option<&[bool]>) -> Result<()> {
+    let sizes = [("quality", quality.map(|flags| flags.words.len())), ("good", good.map(<[bool]>::len))];
+    for (name, len) in sizes {
+        if let Some(len) = len.filter(|&len| len != pixels.len()) {
+            return Err(Error::Shape { name, got: vec![len], expected: vec![pixels.len()] });
         }
     }
-    simd::run(Decode { pixels, into });
-    if let Some(quality) = quality {
+    if let Some(Stored { words, swapped }) = quality {
         // The mask is turned rather than every word.
-        let bad = if quality.swapped { bad.swap_bytes() } else { bad };
-        simd::run(Flag { quality: quality.words, bad, into });
+        let bad = if swapped { bad.swap_bytes() } else { bad };
+        simd::run(Flag { pixels, quality: words, bad });
     }
     if let Some(good) = good {
-        into.iter_mut().zip(good).filter(|(_, good)| !**good).for_each(|(pixel, _)| *pixel = f32::NAN);
+        pixels.iter_mut().zip(good).filter(|(_, good)| !**good).for_each(|(pixel, _)| *pixel = f32::NAN);
     }
     Ok(())
 }
 
-struct Decode<'a, 'b> {
-    pixels: Stored<'a, u32>,
-    into: &'b mut [f32],
-}
-
-impl simd::Loop for Decode<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Stored { words, swapped } = self.pixels;
-        for (word, pixel) in words.iter().zip(self.into) {
-            *pixel = f32::from_bits(if swapped { word.swap_bytes() } else { *word });
-        }
-    }
-}
-
-struct Flag<'a, 'b> {
+struct Flag<'a> {
+    pixels: &'a mut [f32],
     quality: &'a [u16],
     bad: u16,
-    into: &'b mut [f32],
 }
 
-impl simd::Loop for Flag<'_, '_> {
+impl simd::Loop for Flag<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        for (quality, pixel) in self.quality.iter().zip(self.into) {
+        for (pixel, quality) in self.pixels.iter_mut().zip(self.quality) {
             *pixel = if quality & self.bad == 0 { *pixel } else { f32::NAN };
         }
     }
@@ -95,25 +66,20 @@ mod tests {
         let good: Vec<bool> = (0..37).map(|i| i % 5 != 0).collect();
         let bad = 0x8001u16;
         for swapped in [false, true] {
-            let turn = |word: u32| if swapped { word.swap_bytes() } else { word };
-            let pixels: Vec<u32> = values.iter().map(|value| turn(value.to_bits())).collect();
-            let flags: Vec<u16> =
+            let words: Vec<u16> =
                 quality.iter().map(|&word| if swapped { word.swap_bytes() } else { word }).collect();
-            let quality_words = Stored { words: &flags[..], swapped };
-            let mut found = vec![0.0; 37];
-            masked(Stored { words: &pixels, swapped }, Some(quality_words), bad, Some(&good), &mut found)
-                .unwrap();
+            let mut pixels = values.clone();
+            mask(&mut pixels, Some(Stored { words: &words, swapped }), bad, Some(&good)).unwrap();
             for i in 0..37 {
                 let kept = quality[i] & bad == 0 && good[i];
-                assert_eq!(found[i].to_bits(), if kept { values[i] } else { f32::NAN }.to_bits());
+                assert_eq!(pixels[i].to_bits(), if kept { values[i] } else { f32::NAN }.to_bits());
             }
         }
     }
 
     #[test]
     fn sizes_must_fit() {
-        let pixels = Stored { words: &[0u32; 4][..], swapped: false };
-        let error = masked(pixels, None, 0, Some(&[true; 3]), &mut [0.0; 4]).unwrap_err().to_string();
+        let error = mask(&mut [0.0; 4], None, 0, Some(&[true; 3])).unwrap_err().to_string();
         assert!(error.starts_with("good"), "{error}");
     }
 }

@@ -44,6 +44,45 @@ impl<'a, T> Cube<'a, T> {
     }
 }
 
+/// Where a kernel gets its pixels from, read by read, as the type it works with.
+///
+/// The array behind may hold another type and lie in memory as it likes: a run of a row is converted at a time, so
+/// that nothing is copied whole.
+pub trait Source<T>: Sync {
+    /// `[nread, ny, nx]`.
+    fn shape(&self) -> [usize; 3];
+
+    /// Fill `into` with the pixels of `row` from column `start` on.
+    fn run(&self, read: usize, row: usize, start: usize, into: &mut [T]);
+}
+
+impl<T, S: Copy + Into<T> + Sync> Source<T> for Cube<'_, S> {
+    fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    fn run(&self, read: usize, row: usize, start: usize, into: &mut [T]) {
+        let first = row * self.shape[2] + start;
+        convert(&self.plane(read)[first..first + into.len()], into);
+    }
+}
+
+/// Convert a run of pixels that lie side by side.
+pub fn convert<T, S: Copy + Into<T>>(from: &[S], into: &mut [T]) {
+    for (place, &value) in into.iter_mut().zip(from) {
+        *place = value.into();
+    }
+}
+
+/// Refuse unless `source` has the shape expected.
+pub fn expect_shape<T>(name: &'static str, source: &dyn Source<T>, expected: [usize; 3]) -> Result<()> {
+    let got = source.shape();
+    if got == expected {
+        return Ok(());
+    }
+    Err(Error::Shape { name, got: got.to_vec(), expected: expected.to_vec() })
+}
+
 /// The rectangle of an image that a kernel works on: light-sensitive pixels, or a sky region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {

@@ -2,13 +2,23 @@
 
 use proptest::prelude::*;
 use upramp_kernels::ramp::likelihood::{
-    Fit, Image, Params, Pattern, Reads, Removed, Rule, Thresholds, fit_gls,
+    Fit, Image, Params, Pattern, Reads, Removed, Rule, Thresholds, Wanted, fit_gls,
 };
 use upramp_kernels::view::{Cube, Region};
 
 const LIMITS: Thresholds = Thresholds { one: 20.25, two: 23.8, fewest: 3 };
 const RULE: Rule =
-    Rule { bad: u16::MAX, lenient: 256, carried: 256, zeroth: 0, cleared: 0, passing: 0, hidden: 0 };
+    Rule { bad: u16::MAX, lenient: 256, carried: 256, zeroth: 0, cleared: 0, passing: 0, hidden: 0, hit: 0 };
+
+const ALL: Wanted = Wanted {
+    err: true,
+    variances: true,
+    goodness: true,
+    exposure: true,
+    hits: true,
+    flags: true,
+    pedestal: None,
+};
 
 /// A cube of random ramps.
 #[derive(Debug, Clone)]
@@ -30,22 +40,27 @@ impl Ramps {
     fn fit(&self, threads: usize) -> Fit {
         let [nread, ny, nx] = self.shape;
         let [mean, variance, count] = self.pattern();
+        let cube = |data| Cube::new("sci", data, self.shape).unwrap();
+        let (sci, untouched) = (cube(&self.sci), self.untouched.as_deref().map(cube));
+        let dq = Cube::new("dq", &self.dq, self.shape).unwrap();
+        let mask = Cube::new("mask", &self.mask, [nread - 1, ny, nx]).unwrap();
         let reads = Reads {
-            sci: Cube::new("sci", &self.sci, self.shape).unwrap(),
-            removed: match &self.untouched {
-                Some(data) => Removed::Untouched(Cube::new("untouched", data, self.shape).unwrap()),
+            sci: &sci,
+            removed: match &untouched {
+                Some(cube) => Removed::Untouched(cube),
                 None => Removed::Nothing,
             },
-            dq: Some(Cube::new("dq", &self.dq, self.shape).unwrap()),
-            mask: Some(Cube::new("mask", &self.mask, [nread - 1, ny, nx]).unwrap()),
+            dq: Some(&dq),
+            mask: Some(&mask),
             excluded: &self.excluded,
             scale: &vec![1.0; nread],
             pattern: Pattern { mean: &mean, variance: &variance, count: &count },
             gain: Image::Each(&self.gain),
             read_noise: Image::Each(&self.noise),
             dark: Image::Same(self.dark),
+            guess: None,
         };
-        let params = Params { thresholds: Some(LIMITS), rule: RULE, details: true, sizes: true, flags: true };
+        let params = Params { thresholds: Some(LIMITS), rule: RULE, wanted: ALL };
         fit_gls(&reads, &Region::whole([ny, nx]), &params, threads).unwrap()
     }
 
@@ -99,7 +114,11 @@ impl Ramps {
     }
 }
 
+/// By how much leaving out a loss of charge must be better than leaving out a gain.
+const DOUBT: f64 = 16.0;
+
 /// A ramp, and all that is to be known of it.
+#[derive(Clone)]
 struct Plain {
     used: Vec<usize>,
     averaged: Vec<bool>,
@@ -160,6 +179,27 @@ impl Plain {
         [fit, 1.0 / weight, chi2]
     }
 
+    /// Charge of hits in `out`: where chi square, quadratic in them, is least.
+    fn charge(&self, guess: f64, used: &[usize], out: &[usize]) -> f64 {
+        let unit = self.covariance(guess, out[0], out[0]).sqrt();
+        let chi2 = |sizes: [f64; 2]| {
+            let mut rates = self.rates.clone();
+            out.iter().zip(sizes).for_each(|(&i, size)| rates[i] -= size * unit);
+            Self { rates, ..self.clone() }.least_squares(guess, used)[2]
+        };
+        let none = chi2([0.0; 2]);
+        let [xp, xm, yp, ym] = [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]].map(chi2);
+        let (gx, hx) = ((xp - xm) / 2.0, (xp + xm) / 2.0 - none);
+        if out.len() == 1 {
+            return -gx / (2.0 * hx) * unit * self.dt[out[0]];
+        }
+        let (gy, hy) = ((yp - ym) / 2.0, (yp + ym) / 2.0 - none);
+        let hxy = chi2([1.0, 1.0]) - none - gx - gy - hx - hy;
+        let det = 4.0 * hx * hy - hxy * hxy;
+        let (x, y) = ((hxy * gy - 2.0 * hy * gx) / det, (hxy * gx - 2.0 * hx * gy) / det);
+        unit * (x * self.dt[out[0]] + y * self.dt[out[1]])
+    }
+
     /// The whole search, by refits, then the final fit: rate, variance, chi square, differences left out. None if
     /// a decision hangs on rounding.
     fn solve(&self) -> Option<([f64; 3], Vec<usize>)> {
@@ -182,7 +222,20 @@ impl Plain {
                 .map(|&i| (without(&[i, i + 1]) - LIMITS.two, vec![i, i + 1]));
             let mut all: Vec<_> = ones.chain(pairs).collect();
             all.sort_by(|a, b| b.0.total_cmp(&a.0));
+            // Of nearly equals, what has added charge.
+            let gain = all.iter().find(|(excess, out)| *excess > 0.0 && self.charge(guess, &left, out) > 0.0);
             let close = 1e-7 * chi2;
+            if let Some(gain) = gain.cloned() {
+                let lead = all[0].0 - gain.0;
+                if (lead - DOUBT).abs() < close || self.charge(guess, &left, &all[0].1).abs() < 1e-6 {
+                    return None;
+                }
+                if lead < DOUBT {
+                    all.retain(|other| *other == gain || gain.0 - other.0 < close && other.0 < gain.0);
+                    all.sort_by(|a, b| b.0.total_cmp(&a.0));
+                    all.push((f64::NEG_INFINITY, vec![]));
+                }
+            }
             if all[0].0.abs() < close || (all[0].0 > 0.0 && all[0].0 - all[1].0 < close) {
                 return None;
             }
@@ -286,7 +339,8 @@ proptest! {
         let size = ny * nx;
         for p in 0..size {
             let plain = ramps.plain(p);
-            let found: Vec<usize> = (0..nread - 1).filter(|&i| fit.jumps[i * size + p]).collect();
+            let hits = fit.hits.iter().filter(|hit| hit.pixel as usize == p);
+            let found: Vec<usize> = hits.map(|hit| usize::from(hit.after)).collect();
             if plain.used.is_empty() {
                 prop_assert!(fit.rate[p].is_nan() && fit.err[p].is_nan() && fit.dof[p] == -1);
                 prop_assert!(fit.samples[p] == 0 && fit.time[p] == 0.0 && found.is_empty());
@@ -307,18 +361,19 @@ proptest! {
             let touched = (0..nread).filter(|&r| left.contains(&r) || r > 0 && left.contains(&(r - 1)));
             prop_assert_eq!(usize::from(fit.samples[p]), touched.count());
         }
-        prop_assert!(fit.jumps.iter().zip(&fit.sizes).all(|(&jump, &size)| jump == (size != 0.0)));
+        prop_assert!(fit.hits.iter().all(|hit| hit.size != 0.0));
     }
 
     #[test]
     fn threads_change_nothing(ramps in ramps()) {
         let bits = |fit: &Fit| -> Vec<u32> {
-            let images = [&fit.rate, &fit.err, &fit.chi2, &fit.var_poisson, &fit.time, &fit.sizes];
+            let images = [&fit.rate, &fit.err, &fit.chi2, &fit.var_poisson, &fit.time];
             images.iter().flat_map(|image| image.iter().map(|v| v.to_bits())).collect()
         };
         let (one, three) = (ramps.fit(1), ramps.fit(3));
         prop_assert_eq!(bits(&one), bits(&three));
         prop_assert_eq!((one.read_dq, one.dq, one.unstable), (three.read_dq, three.dq, three.unstable));
+        prop_assert_eq!(one.hits, three.hits);
     }
 }
 
@@ -360,7 +415,7 @@ fn photons_alone_leave_the_ends() {
 #[test]
 fn a_dead_pixel_without_noise_has_an_answer() {
     let fit = one(&[0.0; 6], 0.0);
-    assert!(fit.rate[0] == 0.0 && fit.err[0].is_finite() && fit.jumps.iter().all(|&jump| !jump));
+    assert!(fit.rate[0] == 0.0 && fit.err[0].is_finite() && fit.hits.is_empty());
 }
 
 /// A hit stays in the ramp, a spike does not; both are named for what they are.
@@ -371,7 +426,7 @@ fn hits_and_spikes_are_told_apart() {
     let fit = one(&hit, 10.0);
     let marked = |fit: &Fit, bit: u16| (0..10).filter(|&r| fit.read_dq[r] & bit != 0).collect::<Vec<_>>();
     assert_eq!((marked(&fit, 8192), marked(&fit, 4)), ((4..10).collect(), vec![]));
-    assert!((fit.rate[0] - 2.0).abs() < 1e-5 && (fit.sizes[3] - 500.0).abs() < 1e-3);
+    assert!((fit.rate[0] - 2.0).abs() < 1e-5 && (fit.hits[0].size - 500.0).abs() < 1e-3);
     assert_eq!((fit.samples[0], fit.time[0]), (10, 80.0));
     for sign in [1.0, -1.0] {
         let spike: Vec<f32> = (0..10).map(|r| line(r) + if r == 4 { sign * 500.0 } else { 0.0 }).collect();
@@ -418,9 +473,11 @@ fn a_background_told_by_its_rates_is_that_of_the_reads_before() {
         }
     }
     let count = [1.0; 9];
+    let (sci, untouched) =
+        (Cube::new("sci", &straight, shape).unwrap(), Cube::new("untouched", &before, shape).unwrap());
     let fit = |removed| {
         let reads = Reads {
-            sci: Cube::new("sci", &straight, shape).unwrap(),
+            sci: &sci,
             removed,
             dq: None,
             mask: None,
@@ -430,22 +487,17 @@ fn a_background_told_by_its_rates_is_that_of_the_reads_before() {
             gain: Image::Same(2.0),
             read_noise: Image::Same(10.0),
             dark: Image::Same(0.0),
+            guess: None,
         };
         let params = Params {
             thresholds: Some(LIMITS),
             rule: Rule::default(),
-            details: true,
-            sizes: false,
-            flags: false,
+            wanted: Wanted { flags: false, ..ALL },
         };
         fit_gls(&reads, &Region::whole([4, 40]), &params, 1).unwrap()
     };
-    let [short, long, without] = [
-        Removed::Rates(&rates, Some(&response)),
-        Removed::Untouched(Cube::new("untouched", &before, shape).unwrap()),
-        Removed::Nothing,
-    ]
-    .map(fit);
+    let [short, long, without] =
+        [Removed::Rates(&rates, Some(&response)), Removed::Untouched(&untouched), Removed::Nothing].map(fit);
     for p in 0..size {
         assert!((short.rate[p] - long.rate[p]).abs() < 1e-3 * long.err[p]);
         assert!((short.err[p] / long.err[p] - 1.0).abs() < 1e-4);

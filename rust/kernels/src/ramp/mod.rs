@@ -1,4 +1,6 @@
 //! Count rates from ramps.
 
+pub mod casertano;
 pub mod crcorr;
 pub mod likelihood;
+pub mod ols;

@@ -27,6 +27,27 @@ pub struct Pattern<'a> {
     pub count: &'a [f64],
 }
 
+impl Pattern<'_> {
+    /// Refuse what is not the pattern of `nread` samples.
+    pub(in crate::ramp) fn check(&self, nread: usize) -> Result<()> {
+        let Pattern { mean, variance, count } = *self;
+        for (name, got) in
+            [("times", mean.len()), ("variance times", variance.len()), ("read counts", count.len())]
+        {
+            if got != nread {
+                return Err(Error::Shape { name, got: vec![got], expected: vec![nread] });
+            }
+        }
+        if mean.windows(2).any(|t| !(t[1] > t[0] && t[1].is_finite() && t[0].is_finite())) {
+            return Err(Error::value("times", format!("{mean:?}"), "finite numbers that increase"));
+        }
+        if !count.iter().all(|&n| n >= 1.0 && n.is_finite()) || variance.iter().any(|tau| !tau.is_finite()) {
+            return Err(Error::value("read pattern", format!("{count:?}"), "at least one read a sample"));
+        }
+        Ok(())
+    }
+}
+
 /// Coefficients of the covariance, one of each per difference.
 #[derive(Debug, Clone)]
 pub(super) struct Covariance {
@@ -47,19 +68,9 @@ pub(super) struct Covariance {
 impl Covariance {
     pub fn new(pattern: &Pattern<'_>) -> Result<Self> {
         let Pattern { mean, variance, count } = *pattern;
-        for (name, got) in [("variance times", variance.len()), ("read counts", count.len())] {
-            if got != mean.len() {
-                return Err(Error::Shape { name, got: vec![got], expected: vec![mean.len()] });
-            }
-        }
+        pattern.check(mean.len())?;
         if mean.len() < 2 {
             return Err(Error::value("nread", mean.len(), "at least 2"));
-        }
-        if mean.windows(2).any(|t| !(t[1] > t[0] && t[1].is_finite() && t[0].is_finite())) {
-            return Err(Error::value("times", format!("{mean:?}"), "finite numbers that increase"));
-        }
-        if !count.iter().all(|&n| n >= 1.0 && n.is_finite()) || variance.iter().any(|tau| !tau.is_finite()) {
-            return Err(Error::value("read pattern", format!("{count:?}"), "at least one read a sample"));
         }
         let dt: Vec<f64> = mean.windows(2).map(|t| t[1] - t[0]).collect();
         let n = dt.len();
@@ -76,6 +87,28 @@ impl Covariance {
             photon_next: next(&|i| mean[i + 1] - variance[i + 1]),
             averaged: (0..n).map(|i| i + 1 < n && count[i + 1] > 1.0).collect(),
             dt,
+        })
+    }
+
+    /// The same with the first sample in front, as a difference to a signal at time 0 ([`super::pedestal`]).
+    pub fn with_first(&self, pattern: &Pattern<'_>) -> Result<Self> {
+        let (span, variance, count) = (pattern.mean[0], pattern.variance[0], pattern.count[0]);
+        if !(span > 0.0 && variance > 0.0) {
+            return Err(Error::value(
+                "times",
+                span,
+                "a first sample after time 0, where a pedestal is fitted",
+            ));
+        }
+        let front = |first: f64, rest: &[f64]| [&[first][..], rest].concat();
+        let both = span * self.dt[0];
+        Ok(Self {
+            dt: front(span, &self.dt),
+            read: front(1.0 / (count * span * span), &self.read),
+            photon: front(variance / (span * span), &self.photon),
+            read_next: front(-1.0 / (count * both), &self.read_next),
+            photon_next: front((span - variance) / both, &self.photon_next),
+            averaged: [&[false][..], &self.averaged].concat(),
         })
     }
 

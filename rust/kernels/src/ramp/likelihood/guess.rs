@@ -9,7 +9,7 @@ use super::tile::{LANES, Tile};
 
 /// Pairs of places to compare and swap, in order.
 #[derive(Debug, Clone)]
-pub(super) struct Network(Vec<[u16; 2]>);
+pub(crate) struct Network(Vec<[u16; 2]>);
 
 impl Network {
     /// A network that sorts `len` numbers.
@@ -33,9 +33,9 @@ impl Network {
         Self(pairs)
     }
 
-    /// Median of the `count` smallest of `values`, which come out sorted; 0 where there is none.
+    /// Sort `values`, each lane by itself.
     #[inline(always)]
-    pub fn median(&self, values: &mut [Tile], count: &Tile) -> Tile {
+    pub fn sort(&self, values: &mut [Tile]) {
         for &[i, j] in &self.0 {
             let (a, b) = (values[i as usize], values[j as usize]);
             let (mut low, mut high) = (a, b);
@@ -45,6 +45,12 @@ impl Network {
             }
             (values[i as usize], values[j as usize]) = (low, high);
         }
+    }
+
+    /// Median of the `count` smallest of `values`, which come out sorted; 0 where there is none.
+    #[inline(always)]
+    pub fn median(&self, values: &mut [Tile], count: &Tile) -> Tile {
+        self.sort(values);
         let mut median = [0.0; LANES];
         for l in 0..LANES {
             let n = count[l] as usize;

@@ -21,6 +21,8 @@ pub struct Rule {
     pub passing: u16,
     /// Flags that stay out of the product.
     pub hidden: u16,
+    /// Flags of a hit before the sample: the difference that ends in it is out, the sample is not.
+    pub hit: u16,
 }
 
 /// Pixels in a block.
@@ -114,6 +116,7 @@ mod tests {
         cleared: 8192,
         passing: 32,
         hidden: 256 | 2048,
+        hit: 0,
     };
 
     fn judge(flags: &[u16], excluded: &[bool]) -> (Vec<bool>, u16) {

@@ -24,7 +24,11 @@ pub(super) fn clip(pixels: &[f32], clipping: &Clipping) -> Option<(Round, [f32; 
         if last.count == 0 {
             break;
         }
-        limits = next_limits(&last, outer, clipping);
+        let next = next_limits(&last, outer, clipping);
+        if next == limits {
+            break; // and so would be all to come
+        }
+        limits = next;
         last = round(pixels, first, limits);
     }
     (last.count > 0).then_some((last, limits))

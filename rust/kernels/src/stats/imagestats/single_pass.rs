@@ -14,8 +14,10 @@ use crate::simd;
 
 /// Pixels for which this is worth it.
 const WORTHWHILE: usize = 1 << 14;
-/// Pixels of the sample.
-const SAMPLE: usize = 4096;
+/// Pixels of the sample: as its square root does, the part of the pixels shrinks that is set aside for the median.
+const SAMPLE: [usize; 2] = [2048, 4096];
+/// One pixel in so many, within these bounds.
+const THINNING: usize = 128;
 /// Half the width of the core, in standard deviations of the clipped sample, and at most this part of the threshold.
 const CORE: f64 = 2.6;
 const SHARE: f64 = 0.65;
@@ -42,7 +44,7 @@ pub(super) fn measure(pieces: &[&[f32]], measure: Measure, clipping: &Clipping) 
 /// Finite pixels from everywhere.
 fn sample(pieces: &[&[f32]], count: usize) -> Vec<f32> {
     // An odd step does not fall in step with the columns of an image.
-    let step = (count / SAMPLE) | 1;
+    let step = (count / (count / THINNING).clamp(SAMPLE[0], SAMPLE[1])) | 1;
     let mut sample = Vec::with_capacity(count / step + 1);
     let mut skip = 0;
     for piece in pieces {
@@ -132,7 +134,11 @@ impl Pass {
             if !self.is_whole(limits) {
                 return None;
             }
-            limits = rounds::next_limits(&self.round(limits), outer, clipping);
+            let next = rounds::next_limits(&self.round(limits), outer, clipping);
+            if next == limits {
+                break; // and so would be all to come
+            }
+            limits = next;
         }
         self.is_whole(limits).then_some(limits)
     }
@@ -284,7 +290,7 @@ mod tests {
         let pixels: Vec<f32> = (0..40_000).map(|i| i as f32).collect();
         for width in [1, 3, 7, 40_000] {
             let pieces: Vec<&[f32]> = pixels.chunks(width).collect();
-            assert!(sample(&pieces, 40_000).windows(2).all(|pair| pair[1] - pair[0] == 9.0), "{width}");
+            assert!(sample(&pieces, 40_000).windows(2).all(|pair| pair[1] - pair[0] == 19.0), "{width}");
         }
     }
 }
