@@ -1,8 +1,9 @@
-"""A mosaic of overlapping exposures on one field, with known skies."""
+"""Overlapping exposures of one piece of sky, each with a sky level of its own that is known."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,23 +11,152 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from upramp.io import atomic_path, check_output, fits
+from upramp.io import check_output, fits
 
-__all__ = ["MosaicTruth", "mosaic"]
+__all__ = ["Mosaic", "MosaicTruth", "SkyTruth", "mosaic", "simulate_mosaic"]
 
-RA, DEC = 83.2, -2.4  # near the Horsehead
-PIXEL_SCALE = 0.13  # arcsec
-EXPTIMES = (400.0, 500.0, 700.0)
-READ_NOISE = 15.0  # electrons
-SKY, SCATTER = 0.75, 0.1  # electrons per second
-STEP = 0.82
-"""Distance of fields, of their size."""
-DITHER = 4.6
-"""Longest offset of dithers each way, pixels."""
+SCALE = 0.13
+"""Arcsec per pixel."""
+CENTRE = (150.0, 2.2)
+"""Right ascension and declination of the scene, degrees."""
+DISTORTION = {
+    **{"A_0_2": 5e-8, "A_1_1": 2.4e-5, "A_2_0": -2e-7, "A_3_0": -1.5e-10},
+    **{"B_0_2": 3e-5, "B_1_1": -1.7e-7, "B_2_0": 7e-6, "B_1_2": 4e-11},
+}
+"""SIP polynomial of about the size of WFC3/IR's."""
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """What to simulate.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (ny, nx) of a chip.
+    tiles : tuple of int
+        Rows and columns of pointings, which overlap by a fifth.
+    dithers : int
+        Exposures of each.
+    chips : int
+        Chips of an exposure, one above the other with a gap.
+    nebula : float
+        Brightness of a nebula that covers most of it, electrons/s; 0 for none.
+    stars : int
+        Stars on a chip, about.
+    gradient : float
+        Largest change of the sky across an exposure, electrons/s; 0 for flat skies.
+    mixed : bool
+        Every other exposure in electrons instead of electrons/s.
+    seed : int
+        Seed of all random numbers.
+    """
+
+    shape: tuple[int, int] = (200, 240)
+    tiles: tuple[int, int] = (2, 2)
+    dithers: int = 2
+    chips: int = 1
+    nebula: float = 0.0
+    stars: int = 60
+    gradient: float = 0.0
+    mixed: bool = False
+    seed: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class SkyTruth:
+    """What was simulated.
+
+    Attributes
+    ----------
+    paths : list of Path
+        Files, FLT-like: SCI and DQ extensions.
+    sky : ndarray, (n,) float64
+        Mean sky of every exposure, electrons/s per pixel.
+    planes : ndarray, (n, 2) float64
+        Change of the sky from one side of the exposure to the other in x and y.
+    pixel_area : float
+        Nominal solid angle of a pixel, arcsec²: surface brightness times it is electrons/s.
+    """
+
+    paths: list[Path]
+    sky: NDArray[np.float64]
+    planes: NDArray[np.float64]
+    pixel_area: float
+
+
+def simulate_mosaic(folder: Path, what: Mosaic) -> SkyTruth:
+    """Write the exposures of a mosaic.
+
+    Sources of uniform brightness have the same value whatever the area of a pixel, as in flat-fielded data; stars
+    are brighter in pixels that are smaller.
+
+    Parameters
+    ----------
+    folder : Path
+        Where files go; made if it is missing.
+    what : Mosaic
+        What to simulate.
+
+    Returns
+    -------
+    SkyTruth
+        Files and their skies.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(what.seed)
+    ny, nx = what.shape
+    height = what.chips * (ny + 12) - 12
+    pointings = [
+        ((column - (what.tiles[1] - 1) / 2) * 0.8 * nx, (row - (what.tiles[0] - 1) / 2) * 0.8 * height)
+        for row in range(what.tiles[0])
+        for column in range(what.tiles[1])
+    ]
+    reach = 0.5 * max(what.tiles) * max(nx, height)
+    scene = _scene(what, reach, rng)
+    bad = rng.random((what.chips, ny, nx)) < 0.01
+    paths: list[Path] = []
+    skies: list[float] = []
+    planes: list[NDArray[np.float64]] = []
+    for x, y in pointings:
+        turn = np.radians(20 + rng.uniform(-2, 2))
+        for _ in range(what.dithers):
+            number = len(paths)
+            shift = rng.uniform(-8, 8, 2)
+            sky = float(0.75 + 0.1 * rng.standard_normal())
+            plane = rng.uniform(-0.5, 0.5, 2) * what.gradient
+            exptime = (400.0, 500.0, 700.0)[number % 3]
+            counts = what.mixed and number % 2 == 1
+            cards = {"EXPTIME": exptime, "ROOTNAME": f"sim{number:04d}q"}
+            units: list[Any] = [fits.PrimaryHDU(header=fits.Header(cards))]
+            for chip in range(what.chips):
+                up = chip * (ny + 12) - (height - ny) / 2
+                header = _world((ny, nx), (x + shift[0], y + shift[1]), up, turn)
+                rate = _expose(header, (ny, nx), scene)
+                v, u = np.mgrid[:ny, :nx]
+                rate += sky
+                rate += plane[0] * ((u + 0.5) / nx - 0.5) + plane[1] * ((v + 0.5 - ny / 2 + up) / height)
+                rate += (
+                    rng.standard_normal((ny, nx)) * np.sqrt(np.maximum(rate, 0.01) * exptime + 225) / exptime
+                )
+                rate[bad[chip]] = rng.normal(0, 3, bad[chip].sum())
+                dq = np.where(bad[chip], 4, 0).astype(np.int16)
+                hits = rng.integers(0, rate.size, rate.size // 4000)
+                rate.flat[hits] += rng.exponential(4.0, hits.size)
+                header["BUNIT"] = "ELECTRONS" if counts else "ELECTRONS/S"
+                header["IDCSCALE"] = SCALE
+                pixels = (rate * (exptime if counts else 1.0)).astype(np.float32)
+                units.append(fits.ImageHDU(pixels, header, "SCI", ver=chip + 1))
+                units.append(fits.ImageHDU(dq, name="DQ", ver=chip + 1))
+            paths.append(folder / _file_name(number))
+            fits.HDUList(units).writeto(paths[-1], overwrite=True)
+            skies.append(sky)
+            planes.append(plane)
+    return SkyTruth(paths, np.array(skies), np.array(planes), SCALE**2)
 
 
 class MosaicTruth(NamedTuple):
-    """Files of a simulated mosaic and what is in them.
+    """Files of a mosaic and their skies.
 
     Attributes
     ----------
@@ -50,20 +180,20 @@ def mosaic(
     seed: int = 1,
     overwrite: bool = False,
 ) -> MosaicTruth:
-    """Write exposures that overlap on the sky, each with its own sky level.
+    """Write a plain mosaic: one chip, flat skies, rates (:func:`simulate_mosaic` for others).
 
     Parameters
     ----------
     directory : path-like
         Where to.
     fields : (int, int), optional
-        Fields to the east and to the north; neighbours share 18 % of their width.
+        Fields to the east and to the north; neighbours share a fifth of their width.
     dithers : int, optional
         Exposures a field, a few pixels apart.
     size : int, optional
         Pixels a side.
     nebula : float, optional
-        Amplitude of the nebula that fills the mosaic, electrons per second; 0 for a blank field of stars.
+        Brightness of a nebula that covers the mosaic, electrons per second; 0 for a blank field of stars.
     seed : int, optional
         Seed of noise, stars, skies and pointing; the same one gives the same pixels.
     overwrite : bool, optional
@@ -80,131 +210,96 @@ def mosaic(
         A number is not positive.
     OutputError
         A file exists.
-
-    Notes
-    -----
-    Files are those of WFC3/IR in what sky matching looks at: SCI in electrons per second and DQ (hot pixels, a
-    blob, cosmic rays), a tangent-plane WCS without distortion turned by up to 2 degrees, exposure times of 400 to
-    700 s, photon and read noise.
     """
     for name, value in (("fields", min(fields)), ("dithers", dithers), ("size", size)):
         if value < 1:
             raise ValueError(f"{name} is {value}, expected 1 or more")
-    directory = Path(directory)
-    rng = np.random.default_rng(seed)
-    count = fields[0] * fields[1] * dithers
-    skies = SKY + SCATTER * rng.standard_normal(count) + 0.25 * rng.random(count) ** 3
-    extent = size * PIXEL_SCALE * (STEP * max(fields) + 1)  # arcsec
-    # About as many stars a field as a short infrared exposure shows.
-    stars = rng.uniform(-extent / 2, extent / 2, (int(5 + 60 * (extent / 130) ** 2), 2))
-    fluxes = np.minimum(3.0 * (rng.pareto(1.1, len(stars)) + 0.5), 3000.0)
-    bright = np.where(rng.random((size, size)) < 0.003, rng.exponential(15.0, (size, size)), 0.0)
-    y, x = np.indices((size, size))
-    blob = (x - 0.7 * size) ** 2 + (y - 0.3 * size) ** 2 < (0.03 * size) ** 2
-    paths = [directory / f"imos{number:04d}q_flt.fits" for number in range(count)]
-    for path in paths:
-        check_output(path, overwrite=overwrite)
-    for number, (path, sky) in enumerate(zip(paths, skies, strict=True)):
-        field, dither = divmod(number, dithers)
-        place = np.array(divmod(field, fields[1]), float) - (np.array(fields) - 1) / 2
-        offset = STEP * size * place + (rng.uniform(0, DITHER, 2) if dither else 0.0)
-        wcs = _wcs(offset * PIXEL_SCALE, rng.uniform(-2, 2), size)
-        east, north = _plane(wcs, x, y)
-        rate = sky + nebula * _nebula(east, north, extent)
-        _add_stars(rate, wcs, stars, fluxes)
-        exptime = EXPTIMES[number % len(EXPTIMES)]
-        noise = np.sqrt(np.maximum(rate, 0.01) * exptime + READ_NOISE**2) / exptime
-        rate += noise * rng.standard_normal(rate.shape)
-        struck = rng.random(rate.shape) < 2e-4
-        rate[struck] += rng.exponential(4.0, int(struck.sum()))
-        rate += bright
-        rate[blob] *= 0.88
-        flags = np.where(bright > 0, 16, 0) | np.where(blob, 512, 0) | np.where(struck, 8192, 0)
-        _write(path, rate.astype(np.float32), flags.astype(np.int16), wcs, exptime, overwrite)
-    return MosaicTruth(paths, skies)
+    what = Mosaic((size, size), (fields[1], fields[0]), dithers, nebula=nebula, seed=seed)
+    folder = Path(directory)
+    for number in range(fields[0] * fields[1] * dithers):
+        check_output(folder / _file_name(number), overwrite=overwrite)
+    truth = simulate_mosaic(folder, what)
+    return MosaicTruth(truth.paths, truth.sky)
 
 
-def _wcs(offset: NDArray[np.float64], angle: float, size: int) -> WCS:
-    """Tangent plane, east and north offset in arcsec, turned by degrees."""
-    turn = np.radians(30 + angle)
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crpix = [(size + 1) / 2] * 2
-    scale = PIXEL_SCALE / 3600
-    wcs.wcs.cd = scale * np.array([[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    # The grid of fields is turned as the exposures are.
-    grid = np.radians(30)
-    east = -np.cos(grid) * -offset[0] + np.sin(grid) * offset[1]
-    north = np.sin(grid) * -offset[0] + np.cos(grid) * offset[1]
-    dec = DEC + north / 3600
-    wcs.wcs.crval = [RA + east / 3600 / np.cos(np.radians(dec)), dec]
-    wcs.wcs.set()
-    return wcs
+def _file_name(number: int) -> str:
+    return f"sim{number:04d}q_flt.fits"
 
 
-def _plane(wcs: WCS, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places of pixels east and north of the middle, arcsec."""
-    ra, dec = wcs.wcs_pix2world(x, y, 0)
-    return (ra - RA) * np.cos(np.radians(dec)) * 3600, (dec - DEC) * 3600
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """Stars (x, y, electrons/s, sigma) and waves of the nebula, in nominal pixels from the centre."""
+
+    stars: NDArray[np.float64]
+    waves: NDArray[np.float64]
+    nebula: float
+    reach: float
+
+    def nebula_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Its brightness."""
+        turbulence = sum(a * np.cos(p * x + q * y + r) for a, p, q, r in self.waves)
+        envelope = np.exp(-0.5 * (x**2 + y**2) / (0.8 * self.reach) ** 2)
+        found: NDArray[np.float64] = self.nebula * envelope * np.exp(0.5 * turbulence)
+        return found
 
 
-def _nebula(east: NDArray[np.float64], north: NDArray[np.float64], extent: float) -> NDArray[np.float64]:
-    """A bright ridge with waves of several lengths across it, between 0 and about 1."""
-    u, v = east / extent, north / extent
-    ridge = np.exp(-0.5 * ((u + 0.4 * v + 0.08 * np.sin(9 * v)) / 0.22) ** 2)
-    waves = 0.5 + 0.25 * np.sin(17 * u - 6 * v) * np.cos(11 * v + 3 * u) + 0.15 * np.sin(41 * u + 29 * v)
-    return np.asarray(ridge * waves)
-
-
-def _add_stars(
-    rate: NDArray[np.float64], wcs: WCS, stars: NDArray[np.float64], fluxes: NDArray[np.float64]
-) -> None:
-    """Gaussians of 1.1 pixels, electrons per second."""
-    dec = DEC + stars[:, 1] / 3600
-    x, y = wcs.wcs_world2pix(RA + stars[:, 0] / 3600 / np.cos(np.radians(dec)), dec, 0)
-    reach, width = 7, 1.1
-    near = (x > -reach) & (y > -reach) & (x < rate.shape[1] + reach) & (y < rate.shape[0] + reach)
-    for u, v, flux in zip(x[near], y[near], fluxes[near], strict=True):
-        rows = slice(max(0, int(v) - reach), max(0, int(v) + reach + 1))
-        columns = slice(max(0, int(u) - reach), max(0, int(u) + reach + 1))
-        part = rate[rows, columns]
-        down, across = np.mgrid[
-            rows.start : rows.start + part.shape[0], columns.start : columns.start + part.shape[1]
+def _scene(what: Mosaic, reach: float, rng: np.random.Generator) -> _Scene:
+    count = int(what.stars * (2.2 * reach) ** 2 / (what.shape[0] * what.shape[1]))
+    stars = np.column_stack(
+        [
+            rng.uniform(-1.1 * reach, 1.1 * reach, (count, 2)),
+            np.minimum(1.5 * (rng.pareto(1.05, count) + 0.5), 3000),
+            np.where(rng.random(count) < 0.5, 0.9, rng.lognormal(np.log(2.0), 0.4, count)),
         ]
-        distance = ((across - u) ** 2 + (down - v) ** 2) / width**2
-        part += flux / (2 * np.pi * width**2) * np.exp(-0.5 * distance)
+    )
+    length = reach * 2 ** rng.uniform(-2.0, 1.0, 12)
+    angle = rng.uniform(0, np.pi, 12)
+    number = 2 * np.pi / length
+    waves = np.column_stack(
+        [length / reach / 2, number * np.cos(angle), number * np.sin(angle), rng.uniform(0, 2 * np.pi, 12)]
+    )
+    return _Scene(stars, waves, what.nebula, reach)
 
 
-def _write(
-    path: Path,
-    rate: NDArray[np.float32],
-    flags: NDArray[np.int16],
-    wcs: WCS,
-    exptime: float,
-    overwrite: bool,
-) -> None:
-    primary = fits.PrimaryHDU()
-    rootname = path.name.partition("_")[0]
-    primary.header.update(
-        {"FILENAME": path.name, "TELESCOP": "HST", "INSTRUME": "WFC3", "DETECTOR": "IR", "ROOTNAME": rootname}
-        | {"FILTER": "F160W", "EXPTIME": exptime, "PHOTCORR": "COMPLETE", "PHOTFLAM": 1.93e-20}
-    )
-    science = fits.ImageHDU(rate, name="SCI", ver=1)
-    (cd11, cd12), (cd21, cd22) = wcs.wcs.cd
-    science.header.update(
-        {
-            "BUNIT": "ELECTRONS/S",
-            "ROOTNAME": rootname,
-            "WCSAXES": 2,
-            "RADESYS": "ICRS",
-            "IDCSCALE": PIXEL_SCALE,
-        }
-        | {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg"}
-        | {"CRPIX1": wcs.wcs.crpix[0], "CRPIX2": wcs.wcs.crpix[1]}
-        | {"CRVAL1": wcs.wcs.crval[0], "CRVAL2": wcs.wcs.crval[1]}
-        | {"CD1_1": cd11, "CD1_2": cd12, "CD2_1": cd21, "CD2_2": cd22}
-    )
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        fits.HDUList([primary, science, fits.ImageHDU(flags, name="DQ", ver=1)]).writeto(
-            temporary, overwrite=True
-        )
+def _world(shape: tuple[int, int], place: tuple[float, float], up: float, turn: float) -> fits.Header:
+    """Header of a chip whose exposure points at `place`, in nominal pixels from the centre of the scene."""
+    ny, nx = shape
+    cos, sin = np.cos(turn), np.sin(turn)
+    # The mosaic is laid out along axes turned by 20 degrees, as the exposures are on average.
+    c, s = np.cos(np.radians(20)), np.sin(np.radians(20))
+    xi, eta = c * place[0] - s * place[1] - sin * up, s * place[0] + c * place[1] + cos * up
+    step = SCALE / 3600
+    header = fits.Header()
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN-SIP", "DEC--TAN-SIP"
+    header["CRPIX1"], header["CRPIX2"] = (nx + 1) / 2, (ny + 1) / 2
+    header["CRVAL1"] = CENTRE[0] + xi * step / np.cos(np.radians(CENTRE[1] + eta * step))
+    header["CRVAL2"] = CENTRE[1] + eta * step
+    header["CD1_1"], header["CD1_2"] = step * cos, -step * sin
+    header["CD2_1"], header["CD2_2"] = step * sin, step * cos
+    header["A_ORDER"] = header["B_ORDER"] = 3
+    header.update(DISTORTION)
+    return header
+
+
+def _expose(header: fits.Header, shape: tuple[int, int], scene: _Scene) -> NDArray[np.float64]:
+    """Nebula and stars on a chip, electrons/s."""
+    ny, nx = shape
+    wcs = WCS(header)
+    y, x = np.mgrid[:ny, :nx]
+    ra, dec = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
+    u = ((ra - CENTRE[0]) * np.cos(np.radians(CENTRE[1])) * 3600 / SCALE).reshape(shape)
+    v = ((dec - CENTRE[1]) * 3600 / SCALE).reshape(shape)
+    (uy, ux), (vy, vx) = np.gradient(u), np.gradient(v)
+    area = np.abs(ux * vy - uy * vx)
+    rate = scene.nebula_at(u, v)
+    stars = scene.stars
+    ra = CENTRE[0] + stars[:, 0] * SCALE / 3600 / np.cos(np.radians(CENTRE[1]))
+    places = wcs.all_world2pix(ra, CENTRE[1] + stars[:, 1] * SCALE / 3600, 0, quiet=True)
+    for px, py, flux, sigma in zip(*places, stars[:, 2], stars[:, 3], strict=True):
+        reach = int(5 * sigma) + 1
+        rows = slice(max(0, int(py) - reach), max(0, min(ny, int(py) + reach + 1)))
+        columns = slice(max(0, int(px) - reach), max(0, min(nx, int(px) + reach + 1)))
+        distance = (x[rows, columns] - px) ** 2 + (y[rows, columns] - py) ** 2
+        profile = np.exp(-0.5 * distance / sigma**2) / (2 * np.pi * sigma**2)
+        rate[rows, columns] += flux * profile / area[rows, columns]
+    return rate

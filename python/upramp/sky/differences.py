@@ -22,6 +22,8 @@ __all__ = ["Cells", "View", "measure_differences", "views"]
 
 _NODES = 32
 """Pixels between exact positions at most."""
+_FINER = 1.2
+"""From what ratio of their areas on pixels count as finer."""
 _MEMORY = 400 << 20
 """Bytes of images held at a time."""
 
@@ -69,7 +71,7 @@ class Cells:
     place_i, place_j : ndarray, (ncell, 2) float64
         Mean place (x, y) in either chip, from 0.
     pairs : ndarray, (npair, 2) int64
-        Chips, places in the list of views; the one with the finer pixels first.
+        Chips, places in the list of views; the one with the finer pixels first, if they differ by a fifth.
     areas : ndarray, (npair,) float64
         Solid angle of their overlap, steradian.
     clipped : ndarray, (npair,) float64
@@ -201,8 +203,13 @@ def measure_differences(
     threads = count_threads(threads)
     chips = views(images) if chips is None else chips
     ends, areas = overlapping([chip.corners for chip in chips], [chip.image for chip in chips], threads)
-    # Each value of the second is interpolated: from the coarser pixels nothing is lost.
-    turned = np.array([chips[i].pixel_area > 1.2 * chips[j].pixel_area for i, j in ends], dtype=np.bool_)
+    # The second of a pair is interpolated, and loses nothing if its pixels are the coarser ones. Between equals the
+    # place on the sky decides: the order in which images are given does not matter.
+    ranks = [(*chip.corners.ravel().tolist(), str(images[chip.image].path)) for chip in chips]
+    turned = np.zeros(len(ends), dtype=np.bool_)
+    for row, (i, j) in enumerate(ends.tolist()):
+        ratio = chips[i].pixel_area / chips[j].pixel_area
+        turned[row] = ratio > _FINER or (ratio > 1 / _FINER and ranks[i] > ranks[j])
     ends[turned] = ends[turned, ::-1]
     noise = np.full(len(chips), np.nan)
 

@@ -34,6 +34,8 @@ _ROUNDS = 4
 """Rounds of reweighting."""
 _LIMIT = 3.0
 """Standard deviations from which on cells and pairs lose weight."""
+_SETTLED = 0.02
+"""Weights that change by less have settled."""
 _NEAR = 48.0
 """Pixels within which cells are neighbours."""
 _FEW = 30
@@ -162,7 +164,7 @@ def solve_differences(
     Variances of cells are those of pixel noise, times what neighbouring cells scatter by. Cells and pairs more
     than 3 standard deviations off lose weight (Huber 1964). What loops of pairs miss beyond that noise is added in
     quadrature to every pair, so that uncertainties hold where noise is not all there is. On simulated mosaics pulls
-    have a standard deviation of 0.9 to 1.1 (``python -m upramp.bench sky``).
+    have a standard deviation of 0.9 to 1.1 (``python -m upramp.bench.sky_quality``).
 
     References
     ----------
@@ -175,6 +177,7 @@ def solve_differences(
     weight = equations.weight
     near, trust, floor = np.ones_like(weight), np.ones(len(equations.ends)), 0.0
     for _ in range(_ROUNDS):
+        before = near, trust, floor
         pulled = trust / (1 + floor**2 * equations.sum(weight * near))
         used = weight * near * pulled[equations.pair]
         fit = _fit(equations, used, chips, n, order, anchor)
@@ -190,6 +193,10 @@ def solve_differences(
         pull[checked] = residual[checked] / np.sqrt((variance + floor**2)[checked] * freedom[checked])
         trust = _huber(np.nan_to_num(pull))
         near = _huber(_pulls(equations, used, fit.predicted + residual[equations.pair]))
+        if floor == before[2] and all(
+            np.allclose(new, old, atol=_SETTLED) for new, old in zip((near, trust), before[:2], strict=True)
+        ):
+            break
     columns = (
         *(level, np.sqrt(variance), equations.count, equations.clipped, equations.area, residual, pull**2),
         np.abs(np.nan_to_num(pull)) > _OUTLIER,
@@ -251,7 +258,7 @@ def _share(cells: Cells, chips: Sequence[View]) -> NDArray[np.float64]:
         partners[j].add(i)
     information = 1 / (cells.noise**2 * np.array([chip.pixel_area for chip in chips]))
     information[~np.isfinite(information)] = 0.0
-    sides = [_sides(chip.corners) for chip in chips]
+    sides = np.array([_sides(chip.corners) for chip in chips])
     first, second = cells.pairs[cells.pair].T
     total = np.zeros(len(first))
     order = np.argsort(first, kind="stable")
@@ -261,7 +268,8 @@ def _share(cells: Cells, chips: Sequence[View]) -> NDArray[np.float64]:
         i = first[rows[0]]
         others = sorted(partners[i])
         directions = _directions(chips[i], cells.place_i[rows])
-        inside = np.einsum("nk,msk->nms", directions, np.array([sides[m] for m in others])).min(axis=2) >= 0
+        height = (directions @ sides[others].reshape(-1, 3).T).reshape(len(rows), len(others), 4)
+        inside = (height >= 0).all(axis=2)
         total[rows] = information[i] + inside @ information[others]
     pair = information[first] + information[second]
     with np.errstate(divide="ignore", invalid="ignore"):

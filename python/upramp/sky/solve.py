@@ -292,6 +292,8 @@ def _solve_group(
         freedom = len(difference) - (n - 1)
         chi2 = float(np.sum(scaled * (difference - (offsets[i] - offsets[j])) ** 2))
         return offsets, inverse * (chi2 / freedom if freedom > 0 else np.nan)
+    if np.allclose(scaled * variance, scaled[0] * variance[0]):
+        return offsets, inverse * (scaled[0] * variance[0])
     return offsets, inverse @ _laplacian(ends, scaled**2 * variance, n) @ inverse
 
 

@@ -74,7 +74,7 @@ impl Grid {
 
     /// Direction, not of unit length, of the place (x, y) of the image.
     pub fn direction(&self, place: [f64; 2]) -> Vector {
-        let [xi, eta] = self.evaluate(place).at;
+        let [xi, eta] = self.value(place);
         self.axes[0] * xi + self.axes[1] * eta + self.axes[2]
     }
 
@@ -100,14 +100,62 @@ impl Grid {
         None
     }
 
-    /// Catmull-Rom inside, straight on outside.
-    fn evaluate(&self, place: [f64; 2]) -> Place {
-        let [cell_y, cell_x] = [0, 1].map(|axis| {
+    /// How the place (x, y) of the image moves with a place in the tangent plane, there: a matrix by rows.
+    pub fn inverse_slope(&self, place: [f64; 2]) -> [[f64; 2]; 2] {
+        let Place { along_x, along_y, .. } = self.evaluate(place);
+        let area = along_x[0] * along_y[1] - along_x[1] * along_y[0];
+        [[along_y[1] / area, -along_y[0] / area], [-along_x[1] / area, along_x[0] / area]]
+    }
+
+    /// As [`Self::locate`] from a start that is right to a tenth of a pixel or so, with the slope of a place not far:
+    /// a single step.
+    pub fn refine(&self, direction: Vector, start: [f64; 2], slope: &[[f64; 2]; 2]) -> Option<[f64; 2]> {
+        let target = project(&self.axes, direction)?;
+        let at = self.value(start);
+        let miss = [target[0] - at[0], target[1] - at[1]];
+        let step = slope.map(|row| row[0] * miss[0] + row[1] * miss[1]);
+        // What is left is the step times the change of the slope, some per cent.
+        let near = step.iter().all(|s| s.abs() < CONVERGED);
+        if near { Some([start[0] + step[0], start[1] + step[1]]) } else { self.locate(direction, start) }
+    }
+
+    /// The cell of a place and where in it: inside the image, even if the place is not.
+    fn cell(&self, place: [f64; 2]) -> [(usize, f64); 2] {
+        [0, 1].map(|axis| {
             let last = (self.count[axis] - 1) as f64;
             let at = (place[1 - axis] / self.step[axis]).clamp(0.0, last);
             let cell = (at as usize).min(self.count[axis] - 2);
             (cell, at - cell as f64)
-        });
+        })
+    }
+
+    /// Place in the tangent plane.
+    fn value(&self, place: [f64; 2]) -> [f64; 2] {
+        let [ny, nx] = self.shape.map(|n| (n - 1) as f64);
+        if !((0.0..=nx).contains(&place[0]) && (0.0..=ny).contains(&place[1])) {
+            return self.evaluate(place).at;
+        }
+        let [(row, fy), (column, fx)] = self.cell(place);
+        let ([wy, _], [wx, _]) = (weights(fy), weights(fx));
+        let width = self.count[1] + 2;
+        let mut sum = [0.0; 2];
+        for k in 0..4 {
+            let first = (row + k) * width + column;
+            let nodes = &self.nodes[first..first + 4];
+            for axis in 0..2 {
+                let along = wx[0] * nodes[0][axis]
+                    + wx[1] * nodes[1][axis]
+                    + wx[2] * nodes[2][axis]
+                    + wx[3] * nodes[3][axis];
+                sum[axis] += wy[k] * along;
+            }
+        }
+        sum
+    }
+
+    /// Catmull-Rom inside, straight on outside.
+    fn evaluate(&self, place: [f64; 2]) -> Place {
+        let [cell_y, cell_x] = self.cell(place);
         let ([wy, sy], [wx, sx]) = (weights(cell_y.1), weights(cell_x.1));
         let width = self.count[1] + 2;
         let (mut at, mut along_x, mut along_y) = ([0.0; 2], [0.0; 2], [0.0; 2]);

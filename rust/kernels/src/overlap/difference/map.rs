@@ -3,6 +3,9 @@
 use super::{BLOCK, BLOCKS, CELL};
 use crate::overlap::grid::Grid;
 
+/// Blocks between exact slopes.
+const REFRESH: usize = 8;
+
 /// Places in image j of the corners of blocks of image i.
 pub struct Map {
     /// First block in y and x.
@@ -23,6 +26,7 @@ impl Map {
         let [ny, nx] = j.shape();
         let middle = [(nx - 1) as f64 / 2.0, (ny - 1) as f64 / 2.0];
         let mut corners: Vec<[f64; 2]> = Vec::with_capacity((count[0] + 1) * (count[1] + 1));
+        let mut slope = None;
         for row in 0..=count[0] {
             for column in 0..=count[1] {
                 let place = [(first[1] + column) * BLOCK, (first[0] + row) * BLOCK].map(|n| n as f64);
@@ -31,12 +35,18 @@ impl Map {
                 let back = if column > 1 { 1 } else { count[1] + 1 };
                 let [near, far] = [back, 2 * back].map(|n| at.checked_sub(n).map(|k| corners[k]));
                 let known = |c: &[f64; 2]| !c[0].is_nan();
-                let start = match (near.filter(known), far.filter(known)) {
-                    (Some(near), Some(far)) => [2.0 * near[0] - far[0], 2.0 * near[1] - far[1]],
-                    (Some(near), None) => near,
-                    _ => middle,
+                let direction = i.direction(place);
+                let found = match (near.filter(known), far.filter(known), &slope) {
+                    (Some(near), Some(far), Some(slope)) if column % REFRESH != 0 => {
+                        let start = [2.0 * near[0] - far[0], 2.0 * near[1] - far[1]];
+                        j.refine(direction, start, slope)
+                    }
+                    (near, ..) => j.locate(direction, near.unwrap_or(middle)),
                 };
-                corners.push(j.locate(i.direction(place), start).unwrap_or([f64::NAN; 2]));
+                if column % REFRESH == 0 {
+                    slope = found.map(|at| j.inverse_slope(at));
+                }
+                corners.push(found.unwrap_or([f64::NAN; 2]));
             }
         }
         Some(Self { first, count, corners })

@@ -15,7 +15,7 @@ mod rows;
 
 use super::grid::Grid;
 use crate::{Error, Result, simd};
-use limits::{Limits, Sample};
+use limits::{Limits, Sample, missing};
 use map::Map;
 use rows::rows;
 
@@ -82,7 +82,7 @@ pub fn difference(i: Sight<'_>, j: Sight<'_>, stride: usize, clip: f64) -> Resul
         return Ok(Difference { cells: Vec::new(), clipped: 0, spread: f64::NAN, ratio: f64::NAN });
     };
     let limits = simd::run(Sample { i, j, map: &map, stride, clip });
-    Ok(simd::run(Average { i, j, map: &map, stride, limits }))
+    Ok(simd::run(Average { i, j, map: &map, stride, clip, limits }))
 }
 
 /// Sums over the pixels of a cell.
@@ -100,6 +100,7 @@ struct Average<'a> {
     j: Sight<'a>,
     map: &'a Map,
     stride: usize,
+    clip: f64,
     limits: Limits,
 }
 
@@ -107,7 +108,7 @@ impl simd::Loop for Average<'_> {
     type Output = Difference;
     #[inline(always)]
     fn run(self) -> Difference {
-        let Self { i, j, map, stride, limits: Limits { plane, reach, spread } } = self;
+        let Self { i, j, map, stride, clip, limits: Limits { plane, reach, spread } } = self;
         let mut sums = vec![Sums::default(); map.count[0].div_ceil(BLOCKS) * map.count[1].div_ceil(BLOCKS)];
         let width = map.count[1].div_ceil(BLOCKS);
         let mut clipped = 0;
@@ -148,9 +149,13 @@ impl simd::Loop for Average<'_> {
             let near = map.block(row - map.first[0], column - map.first[1])[0];
             j.grid.locate(direction, near).unwrap_or(near)
         };
+        // The plane was that of a sample; what is left of its error shows in the mean of all.
+        let all = sums.iter().fold([0.0; 2], |[n, r], cell| [n + cell.count, r + cell.residual]);
+        let short = if all[0] > 0.0 { missing(clip) * all[1] / all[0] } else { 0.0 };
         let cells = sums.iter().filter(|cell| cell.count > 0.0).map(|cell| {
             let place_i = [cell.x / cell.count, cell.y / cell.count];
-            let mean = plane[0] + plane[1] * place_i[0] + plane[2] * place_i[1] + cell.residual / cell.count;
+            let mean =
+                plane[0] + plane[1] * place_i[0] + plane[2] * place_i[1] + short + cell.residual / cell.count;
             Cell { count: cell.count as usize, mean, place_i, place_j: place_j(place_i) }
         });
         Difference { cells: cells.collect(), clipped, spread, ratio: map.ratio() }

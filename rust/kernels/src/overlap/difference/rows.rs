@@ -87,39 +87,38 @@ fn interpolate(pixels: &[f32], [ny, nx]: [usize; 2], line: Line, out: &mut [f32;
         }
         return;
     }
-    // All are inside, for the ends of a line are.
-    let [lead, bottom] = [&column, &row].map(|n| n[0].min(n[BLOCK - 1]));
-    let (mut along, mut rows) = (true, 0);
-    for k in 0..BLOCK {
-        (column[k], row[k]) = (column[k] - lead, row[k] - bottom);
-        along &= column[k] == k as i32;
-        rows = rows.max(row[k]);
+    // All are inside, for the ends of a line are; and rows, and columns less their number, only rise or only fall.
+    let bottom = row[0].min(row[BLOCK - 1]);
+    let rows = row[0].max(row[BLOCK - 1]) - bottom;
+    let [lead, trail] = [column[0], column[BLOCK - 1] - (BLOCK as i32 - 1)];
+    let (lead, trail) = (lead.min(trail), lead.max(trail));
+    let first = (low + i64::from(bottom)) * nx as i64 + left + i64::from(lead);
+    let near = |line: usize| {
+        let start = usize::try_from(first).ok()? + line * nx;
+        pixels.get(start..start + BLOCK + 2)
+    };
+    // Most images of a mosaic are turned and stretched by little: the pixels are those of two rows, or first of the
+    // lower and then of the upper two, and follow each other but for one left out or taken twice. Then they are
+    // picked from three rows many at a time.
+    if trail - lead <= 1
+        && rows <= 1
+        && let [Some(a), Some(b), Some(c)] = [near(0), near(1), near(2)]
+    {
+        for k in 0..BLOCK {
+            let (up, right) = (row[k] != bottom, column[k] - k as i32 != lead);
+            let pick = |yes: bool, other: f32, one: f32| if yes { one } else { other };
+            let [p, q, r] = [k, k + 1, k + 2].map(|x| pick(up, a[x], b[x]));
+            let [s, t, u] = [k, k + 1, k + 2].map(|x| pick(up, b[x], c[x]));
+            let (p, q, s, t) = (pick(right, p, q), pick(right, q, r), pick(right, s, t), pick(right, t, u));
+            out[k] = mean(p, q, s, t, fx[k], fy[k]);
+        }
+        return;
     }
+    let lead = column[0].min(column[BLOCK - 1]);
     let pixels = &pixels[(low + i64::from(bottom)) as usize * nx + (left + i64::from(lead)) as usize..];
-    match (along, rows) {
-        // Most images of a mosaic are turned by little: pixel after pixel of two or three rows, many at a time.
-        (true, 0) => {
-            let (a, b) = (&pixels[..=BLOCK], &pixels[nx..=nx + BLOCK]);
-            for k in 0..BLOCK {
-                out[k] = mean(a[k], a[k + 1], b[k], b[k + 1], fx[k], fy[k]);
-            }
-        }
-        (true, 1) => {
-            let [a, b, c] = [0, nx, 2 * nx].map(|start| &pixels[start..=start + BLOCK]);
-            for k in 0..BLOCK {
-                let up = row[k] == 1;
-                let pick = |low: f32, high: f32| if up { high } else { low };
-                let (p, q) = (pick(a[k], b[k]), pick(a[k + 1], b[k + 1]));
-                let (r, s) = (pick(b[k], c[k]), pick(b[k + 1], c[k + 1]));
-                out[k] = mean(p, q, r, s, fx[k], fy[k]);
-            }
-        }
-        _ => {
-            for k in 0..BLOCK {
-                let step = row[k] as usize * nx + column[k] as usize;
-                out[k] = four(pixels, nx, step, fx[k], fy[k]);
-            }
-        }
+    for k in 0..BLOCK {
+        let step = (row[k] - bottom) as usize * nx + (column[k] - lead) as usize;
+        out[k] = four(pixels, nx, step, fx[k], fy[k]);
     }
 }
 
