@@ -215,11 +215,12 @@ def _equations(cells: Cells, chips: Sequence[View], n: int, ratio: float, order:
     usable = np.isfinite(weight) & (variance > 0)
     turned = members[:, 0] > members[:, 1]
     members[turned] = members[turned, ::-1]
-    ends, pair = np.unique(members[cells.pair[usable]], axis=0, return_inverse=True)
-    pair = pair.reshape(-1)
-    place = {tuple(end): k for k, end in enumerate(ends.tolist())}
-    rows = np.array([place.get(tuple(member), -1) for member in members.tolist()], dtype=np.int64)
-    real = rows >= 0
+    real = np.bincount(cells.pair[usable], minlength=len(members)) > 0
+    keys, merged = np.unique(members[real] @ np.array([n, 1]), return_inverse=True)
+    ends = np.column_stack(np.divmod(keys, n))
+    rows = np.full(len(members), -1)
+    rows[real] = merged
+    pair = rows[cells.pair[usable]]
     terms = np.ones((usable.sum(), 1)), np.ones((usable.sum(), 1))
     if order:
         shapes = frames(chips, n)
