@@ -132,6 +132,7 @@ def find_cosmics(
         grow=grow,
     )
     (hit, clean), counts = find_hits(padded, None, sky, noise, params, None, count_threads(threads))
+    del padded
     for i, count in enumerate(counts, 1):
         logger.debug("round %d: %d cosmic-ray pixels", i, count)
     inner = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]

@@ -7,7 +7,7 @@
 
 use super::repair::for_special;
 
-/// Mark the saturated stars of an image in electrons with its sky; `level` in electrons.
+/// Mark the saturated stars of an image in electrons with its sky, where nothing is marked yet; `level` in electrons.
 pub fn mark_stars(
     bad: &mut [u8],
     image: &[f32],
@@ -23,31 +23,25 @@ pub fn mark_stars(
             stars.push(p);
         }
     });
-    let mut seen = vec![0u8; if stars.is_empty() { 0 } else { bad.len() }];
     for &p in &stars {
-        seen[p] = 1;
+        bad[p] = 1;
     }
     for _ in 0..2 {
         let mut grown = Vec::new();
-        let mut set = |p: usize| {
-            if seen[p] == 0 {
-                seen[p] = 1;
-                grown.push(p);
-            }
-        };
         for &p in &stars {
             let (y, x) = (p / nx, p % nx);
             for j in y.saturating_sub(2).max(2)..(y + 3).min(ny.saturating_sub(2)) {
                 for i in x.saturating_sub(2).max(2)..(x + 3).min(nx.saturating_sub(2)) {
-                    if j.abs_diff(y) + i.abs_diff(x) < 4 {
-                        set(j * nx + i);
+                    let bad = &mut bad[j * nx + i];
+                    if j.abs_diff(y) + i.abs_diff(x) < 4 && *bad == 0 {
+                        *bad = 1;
+                        grown.push(j * nx + i);
                     }
                 }
             }
         }
         stars = grown;
     }
-    bad.iter_mut().zip(seen).for_each(|(bad, seen)| *bad |= seen);
 }
 
 /// The median about a pixel: separable 7 x 7 or true 5 x 5; on the border the pixel itself.
