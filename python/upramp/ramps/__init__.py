@@ -11,6 +11,7 @@ from upramp.ramps.differences import Covariance, DifferenceFit, fit_differences,
 from upramp.ramps.fit import FIT_METHODS, JUMP_METHODS, fit
 from upramp.ramps.intervals import Difference, IntervalStats, difference_stats
 from upramp.ramps.jumps import JumpRule, TwoPointJumps, find_jumps
+from upramp.ramps.large_events import LargeEvents, ShowerRule, SnowballRule, find_showers, find_snowballs
 from upramp.ramps.levels import ReadStats, read_stats
 from upramp.ramps.likelihood import DqRule, GlsFit, fit_gls
 from upramp.ramps.ols import OlsFit, RampBits, RateImages, SegmentImages, fit_ols
@@ -33,18 +34,23 @@ __all__ = [
     "IntervalMean",
     "IntervalStats",
     "JumpRule",
+    "LargeEvents",
     "OlsFit",
     "RampBits",
     "RampFit",
     "RateImages",
     "ReadStats",
     "SegmentImages",
+    "ShowerRule",
+    "SnowballRule",
     "TwoPointJumps",
     "average_intervals",
     "cell_levels",
     "covariance_of",
     "difference_stats",
     "find_jumps",
+    "find_showers",
+    "find_snowballs",
     "fit",
     "fit_casertano",
     "fit_crcorr",

@@ -64,10 +64,10 @@ def as_words(name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any
     array = np.asarray(value)
     if array.dtype.kind not in "biu":
         raise TypeError(f"{name} has dtype {array.dtype}, expected DQ words")
-    if array.ndim == 3 and shape[0] == 1:
-        array = array[None]
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    wanted = shape[1:] if array.ndim == 3 and shape[0] == 1 else shape
+    if array.shape != wanted:
+        raise ValueError(f"{name} has shape {array.shape}, expected {wanted}")
+    array = array.reshape(shape)
     if array.dtype.itemsize == 2:
         # DQ words are stored as int16: the sign bit is bit 15.
         array = array.astype(array.dtype.newbyteorder("="), copy=False).view(np.uint16)

@@ -167,7 +167,8 @@ def _stcal(what: str) -> Any:
     try:
         from stcal.jump import jump
     except ImportError as error:
-        raise ImportError(f"{what} are found by stcal, which is not installed: pip install stcal") from error
+        message = f"{what} are found by stcal, which cannot be imported ({error}): pip install stcal"
+        raise ImportError(message) from error
     return jump
 
 

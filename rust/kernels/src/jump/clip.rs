@@ -1,8 +1,8 @@
 //! Clipping of differences across integrations: what lies outside the bounds is a jump.
 
-use super::pixel::median;
 use crate::ramp::ols::Bits;
 use crate::stack::Flags;
+use crate::stats::median::median_of_few;
 
 /// Rounds of clipping, at most.
 const ROUNDS: usize = 5;
@@ -16,7 +16,7 @@ pub(super) fn bounds(values: &mut Vec<f64>, sigma: f64) -> [f64; 2] {
         if n == 0 {
             return bounds;
         }
-        let centre = median(values);
+        let centre = median_of_few(values);
         let mean = values.iter().sum::<f64>() / n as f64;
         let spread = (values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n as f64).sqrt();
         bounds = [centre - sigma * spread, centre + sigma * spread];

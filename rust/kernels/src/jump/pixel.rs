@@ -3,6 +3,7 @@
 use super::survey::Rule;
 use super::{Params, Work, clip};
 use crate::stack::{Flags, Sample};
+use crate::stats::median::median_of_few;
 
 /// Charge, flags and differences of a pixel.
 #[derive(Debug, Default)]
@@ -37,7 +38,7 @@ impl<T: Sample, D: Flags> Work<'_, T, D> {
         }
         sorted.clear();
         sorted.extend(differences.iter().filter(|d| !d.is_nan()));
-        pixel.median = median(sorted);
+        pixel.median = median_of_few(sorted);
     }
 
     /// Uncertainty of difference `j` of a pixel whose rate is `median`; NaN where there is no noise.
@@ -105,11 +106,11 @@ impl<T: Sample, D: Flags> Work<'_, T, D> {
             let (rate, threshold) = match sorted.len() {
                 0 | 1 => return,
                 2 => (sorted[0].min(sorted[1]), two),
-                3 => (median(sorted), three),
+                3 => (median_of_few(sorted), three),
                 _ => {
                     let most = sorted.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                     sorted.retain(|&d| d != most);
-                    (median(sorted), many)
+                    (median_of_few(sorted), many)
                 }
             };
             // The peer keeps the rate in single precision after the first round, and the excess always.
@@ -146,18 +147,4 @@ impl<T: Sample, D: Flags> Work<'_, T, D> {
             }
         }
     }
-}
-
-/// Median of values without NaN; NaN without any.
-pub(super) fn median(values: &mut [f64]) -> f64 {
-    let n = values.len();
-    if n == 0 {
-        return f64::NAN;
-    }
-    let (before, &mut upper, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
-    if n % 2 == 1 {
-        return upper;
-    }
-    let lower = before.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (lower + upper) / 2.0
 }

@@ -44,6 +44,34 @@ pub fn median(values: &[f32]) -> Option<f64> {
     Some(0.5 * (f64::from(lower) + f64::from(upper)))
 }
 
+/// Median of a few values without NaN, which come out in another order; NaN without any.
+pub(crate) fn median_of_few(values: &mut [f64]) -> f64 {
+    /// So many are sorted by insertion: most comparisons are foreseen by the processor.
+    const FEW: usize = 24;
+    let n = values.len();
+    if n == 0 {
+        return f64::NAN;
+    }
+    if n <= FEW {
+        for i in 1..n {
+            let value = values[i];
+            let mut place = i;
+            while place > 0 && values[place - 1] > value {
+                values[place] = values[place - 1];
+                place -= 1;
+            }
+            values[place] = value;
+        }
+        return if n % 2 == 1 { values[n / 2] } else { (values[n / 2 - 1] + values[n / 2]) / 2.0 };
+    }
+    let (before, &mut upper, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
+    if n % 2 == 1 {
+        return upper;
+    }
+    let lower = before.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (lower + upper) / 2.0
+}
+
 /// Two values between which the median should lie.
 fn guess(values: &[f32]) -> Option<[f32; 2]> {
     // An odd step does not fall in step with the columns of an image.
@@ -121,6 +149,16 @@ mod tests {
         let values: Vec<f32> =
             (0..5 * SAMPLE).map(|i| if i % step == 0 { -1e6 + i as f32 } else { i as f32 }).collect();
         assert_eq!(median(&values), sorted(values));
+    }
+
+    #[test]
+    fn a_few_values_have_the_same_median() {
+        for n in 1..60 {
+            let values: Vec<f64> = (0..n).map(|i| f64::from((i * 37) % 23) - 9.0).collect();
+            let single: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+            assert_eq!(Some(median_of_few(&mut values.clone())), sorted(single), "{n}");
+        }
+        assert!(median_of_few(&mut []).is_nan());
     }
 
     #[test]

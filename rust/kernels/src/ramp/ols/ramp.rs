@@ -3,6 +3,7 @@
 use super::segments::{Bits, Segment, find_segments};
 use super::weights::{Factors, class, signal_to_noise, weights};
 use super::{Params, SEGMENT_IMAGES};
+use crate::stats::median::median_of_few;
 
 /// Variances from here on are reported as 0 by the peer.
 pub(super) const LARGE: f64 = 1e6;
@@ -161,7 +162,7 @@ impl Ramp {
         if self.sorted.is_empty() {
             return zero_if_nan(used(0) / params.group_time);
         }
-        zero_if_nan(median(&mut self.sorted) / params.group_time)
+        zero_if_nan(median_of_few(&mut self.sorted) / params.group_time)
     }
 
     /// Fit the segments; `report` takes what is known of each.
@@ -363,15 +364,4 @@ fn line_at_zero(y: &[f64], start: usize, pixel: &Pixel) -> [f64; 3] {
 #[inline(always)]
 fn zero_if_nan(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value }
-}
-
-/// Median of values that are not NaN, at least one.
-fn median(values: &mut [f64]) -> f64 {
-    let n = values.len();
-    let (before, &mut upper, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
-    if n % 2 == 1 {
-        return upper;
-    }
-    let lower = before.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (lower + upper) / 2.0
 }
