@@ -160,7 +160,8 @@ def main(arguments: list[str] | None = None) -> None:
     peers = [name for name in _runners(1) if name not in OURS]
     print(f"\n{args.size} x {args.size} x {args.groups} samples, float32, medians of {args.repeats}\n")
     print(
-        "| | CPU, 1 thread (ns a sample) | wall, 1 thread | wall, 2 threads | memory / cube |\n|---|---|---|---|---|"
+        "| | CPU, 1 thread (ns a sample) | wall, 1 thread | wall, 2 threads | memory / cube |\n"
+        "|---|---|---|---|---|"
     )
     one = bench(list(OURS), args.size, args.groups, 1, args.repeats)
     two = bench(list(OURS), args.size, args.groups, 2, args.repeats)

@@ -224,7 +224,7 @@ impl Plain {
             all.sort_by(|a, b| b.0.total_cmp(&a.0));
             // Of nearly equals, what has added charge.
             let gain = all.iter().find(|(excess, out)| {
-                let open = left.len() <= 2 * out.len();
+                let open = left.len() <= 2 * out.len() && self.charge(guess, &left, &all[0].1) <= 0.0;
                 open && *excess > 0.0 && self.charge(guess, &left, out) > 0.0
             });
             let close = 1e-7 * chi2;

@@ -25,11 +25,16 @@ pub(super) struct Plan {
     /// The covariance of the search is for rates that are given, not for those of the median.
     pub guessed: bool,
     network: Network,
+    /// Of ramps all of whose differences are usable, and the two places that it puts right.
+    middle: (Network, [usize; 2]),
 }
 
 impl Plan {
     pub fn new(cov: Covariance, with_first: Option<Covariance>, guessed: bool) -> Self {
-        Self { network: Network::new(cov.len()), cov, with_first, guessed }
+        let n = cov.len();
+        let places = [(n - 1) / 2, n / 2];
+        let middle = (Network::selecting(n, &places), places);
+        Self { network: Network::new(n), middle, cov, with_first, guessed }
     }
 }
 
@@ -70,7 +75,7 @@ pub(super) struct Block {
     pub(super) rate: [Tile; TILES],
     pub results: [Results; TILES],
     system: System,
-    sorted: Vec<Tile>,
+    sorted: Vec<[f32; LANES]>,
     gathered: [Vec<Tile>; 3],
     active: Vec<usize>,
     pedestal: Pedestal,
@@ -126,7 +131,7 @@ impl Block {
             rate: [NOTHING; TILES],
             results: [empty; TILES],
             system: System::new(n),
-            sorted: room(n),
+            sorted: vec![[0.0; LANES]; n],
             gathered: [room(n), room(n), room(if removed { n } else { 0 })],
             active: Vec::new(),
             pedestal: Pedestal::new(if first { nread } else { 0 }),
@@ -223,12 +228,21 @@ fn search<const REMOVED: bool>(plan: &Plan, limits: Option<&Thresholds>, block: 
     let n = cov.len();
     let (rates, used) = (&block.rates[t * n..(t + 1) * n], &mut block.used[t * n..(t + 1) * n]);
     if !plan.guessed {
+        // A guess: single precision will do.
         for i in 0..n {
             for l in 0..LANES {
-                block.sorted[i][l] = if used[i][l] > 0.0 { rates[i][l] } else { f64::INFINITY };
+                let rate = (rates[i][l] as f32).min(f32::MAX);
+                block.sorted[i][l] = if used[i][l] > 0.0 { rate } else { f32::INFINITY };
             }
         }
-        let median = plan.network.median(&mut block.sorted, &block.left[t]);
+        let median = if block.left[t].iter().all(|&left| left == n as f64) {
+            let (network, [low, high]) = &plan.middle;
+            network.sort(&mut block.sorted);
+            let (low, high) = (block.sorted[*low], block.sorted[*high]);
+            std::array::from_fn(|l| 0.5 * (f64::from(low[l]) + f64::from(high[l])))
+        } else {
+            plan.network.median(&mut block.sorted, &block.left[t])
+        };
         for l in 0..LANES {
             block.guess[t][l] = median[l].max(0.0) + block.dark[t][l];
         }

@@ -66,13 +66,13 @@ impl Network {
 
     /// Median of the `count` smallest of `values`, which come out sorted; 0 where there is none.
     #[inline(always)]
-    pub fn median(&self, values: &mut [Tile], count: &Tile) -> Tile {
+    pub fn median(&self, values: &mut [[f32; LANES]], count: &Tile) -> Tile {
         self.sort(values);
         let mut median = [0.0; LANES];
         for l in 0..LANES {
             let n = count[l] as usize;
             if n > 0 {
-                median[l] = 0.5 * (values[(n - 1) / 2][l] + values[n / 2][l]);
+                median[l] = 0.5 * (f64::from(values[(n - 1) / 2][l]) + f64::from(values[n / 2][l]));
             }
         }
         median
@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn the_median_is_that_of_the_usable_ones() {
-        let rows = [5.0, f64::INFINITY, -1.0, 2.0, f64::INFINITY, 7.0];
-        let mut values: Vec<Tile> = rows.iter().map(|&v| [v; LANES]).collect();
+        let rows = [5.0, f32::INFINITY, -1.0, 2.0, f32::INFINITY, 7.0];
+        let mut values: Vec<[f32; LANES]> = rows.iter().map(|&v| [v; LANES]).collect();
         let mut count = [4.0; LANES];
         count[1] = 0.0;
         count[2] = 3.0;

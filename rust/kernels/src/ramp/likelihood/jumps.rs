@@ -144,5 +144,6 @@ pub(super) fn choose(
         let sizes = [(z0 * p1 - z1 * both) / det, (z1 * p0 - z0 * both) / det];
         weigh(fall - limits.two, Drop { first: i, sizes, pair: true });
     }
-    if best.0 - best_gain.0 < DOUBT { best_gain.1.or(best.1) } else { best.1 }
+    let loss = best.1.is_some_and(|drop| drop.charge(cov) <= 0.0);
+    if loss && best.0 - best_gain.0 < DOUBT { best_gain.1.or(best.1) } else { best.1 }
 }
