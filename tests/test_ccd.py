@@ -266,6 +266,24 @@ def test_reduced(night: Night, masters: Any) -> None:
     assert "gain 1.6 e-/ADU (given)" in text
 
 
+def test_cosmic_rays_are_flagged_and_replaced() -> None:
+    rng = np.random.default_rng(8)
+    frame = rng.normal(500.0, 12.0, (60, 70)).astype(np.float32)
+    places = (np.array([5, 30, 59]), np.array([9, 40, 0]))
+    struck = frame.copy()
+    struck[places] += 4000.0
+    detector = Detector(gain=2.0, read_noise=6.0)
+    made = ccd.reduce(struck, detector=detector, cosmics=True)
+    assert (made.dq[places] == ccd.Dq.COSMIC_RAY).all()
+    assert np.count_nonzero(made.dq) < 10
+    assert np.abs(made.data[places] - 500.0).max() < 40.0
+    assert "cosmic rays" in str(made.header["HISTORY"])
+    plain = ccd.reduce(struck, detector=detector)
+    assert (plain.dq[places] == 0).all()
+    with pytest.raises(ValueError, match="cosmics is True"):
+        ccd.reduce(struck, detector=detector, cosmics=True, uncertainty=False)
+
+
 def test_gain_is_applied_once(night: Night, masters: Any) -> None:
     options = {"bias": masters[0], "flat": masters[2].flats, "detector": DETECTOR}
     adu = ccd.reduce(night.science, **options)

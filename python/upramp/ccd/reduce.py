@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upramp.ccd.calibrated import CalibratedFrame, header_of
+from upramp.ccd.cosmics_robust import find_cosmics
 from upramp.ccd.detector import Detector, exptime_of, filter_of, gain_of, read_noise_of, saturation_of
 from upramp.ccd.image import CcdImage, Dq, as_image, history, read_image, set_flag
 from upramp.ccd.masters import CARDS, layout_lines, trimmed_header
@@ -34,6 +35,7 @@ def reduce(
     unit: Unit = "adu",
     mask: Any = None,
     uncertainty: bool = True,
+    cosmics: bool = False,
 ) -> CcdImage:
     """Reduce a science frame: (raw - overscan - bias - dark t) / flat.
 
@@ -52,6 +54,9 @@ def reduce(
         True for bad pixels, of the size of what is kept; beside the mask the frame has.
     uncertainty : bool, optional
         Whether to compute it; this needs gain and read noise.
+    cosmics : bool, optional
+        Whether to search the reduced frame for cosmic rays (:func:`find_cosmics`, by gain and read noise)
+        and replace them; their pixels are flagged COSMIC_RAY.
 
     Returns
     -------
@@ -77,6 +82,8 @@ def reduce(
     detector = detector or Detector()
     if unit not in ("adu", "electron"):
         raise ValueError(f"unit is {unit!r}, expected 'adu' or 'electron'")
+    if cosmics and not uncertainty:
+        raise ValueError("cosmics is True, uncertainty False: hits are judged by gain and read noise")
     bias_image, dark_image = (
         None if image is None else as_image(image, name) for image, name in ((bias, "bias"), (dark, "dark"))
     )
@@ -135,6 +142,12 @@ def reduce(
         data, variance = _divide(data, variance, flat_image, dq)
         history(out, f"divided by flat: {Path(flat_image.name).name}")
     set_flag(dq, ~np.isfinite(data), Dq.NO_DATA)
+    if cosmics and gain is not None and noise is not None:
+        # Not by the variance: that of a hit has the photons that did not come. Saturated pixels are flagged.
+        electrons = noise[0] * gain[0]
+        hit, data = find_cosmics(data, mask=dq, gain=gain[0], readnoise=electrons, satlevel=np.inf)
+        set_flag(dq, hit, Dq.COSMIC_RAY)
+        history(out, f"cosmic rays: {np.count_nonzero(hit)} pixels replaced")
     error = None if variance is None else np.sqrt(variance, out=variance)
     if gain is not None:
         out[CARDS["gain"]] = round(gain[0], 4), "[e-/adu] gain"

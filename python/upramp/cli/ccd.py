@@ -122,6 +122,9 @@ def _configure_reduce(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--unit", choices=("adu", "electron"), default="adu", help="unit of the result (adu)")
     parser.add_argument("--mask", type=Path, metavar="FILE", help="bad pixels: not zero in this FITS image")
+    parser.add_argument(
+        "--cosmics", action="store_true", help="find, flag and replace cosmic rays in the reduced frames"
+    )
     parser.add_argument("--no-uncertainty", action="store_true", help="do not compute uncertainties")
     parser.add_argument(
         "--png", type=Path, metavar="DIR", help="write a figure of each frame, before and after"
@@ -333,6 +336,7 @@ def _reduce(args: argparse.Namespace) -> int:
             unit=args.unit,
             mask=mask,
             uncertainty=not args.no_uncertainty,
+            cosmics=args.cosmics,
         )
         image.write(written, overwrite=args.overwrite)
         if args.png is not None:
