@@ -209,7 +209,7 @@ def test_threads_share_the_swap(package: ModuleType) -> None:
 
 def test_unknown_and_missing_packages_are_named(package: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
-        pytest.raises(ValueError, match=r"package is 'nosuch', expected one of astroscrappy, peer"),
+        pytest.raises(ValueError, match=r"package is 'nosuch', expected one of astroscrappy, .*peer"),
         accelerate("nosuch"),
     ):
         pass
