@@ -6,6 +6,7 @@ Headers are read at once and kept; pixels are read when asked for, so that any n
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,24 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
 
 __all__ = ["Chip", "SkyImage", "Units", "parse_bits", "read_image", "read_images"]
+
+
+class PixelRoom(threading.local):
+    """Room for the pixels of a chip, one a thread, for one after the other: new pages cost as much as reading."""
+
+    _array: NDArray[np.float32] | None = None
+
+    def of(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Room of a shape, whatever it holds.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            (ny, nx).
+        """
+        if self._array is None or self._array.shape != shape:
+            self._array = np.empty(shape, np.float32)
+        return self._array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +143,9 @@ class SkyImage:
             reader.read_into(chip.index, pixels)
         return pixels
 
-    def read_good(self, number: int, static: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    def read_good(
+        self, number: int, static: NDArray[np.bool_] | None = None, room: PixelRoom | None = None
+    ) -> NDArray[np.float32]:
         """Pixels of a chip, NaN where they are not to be used.
 
         Parameters
@@ -133,6 +154,8 @@ class SkyImage:
             Position in `chips`.
         static : ndarray, (ny, nx) bool, optional
             False for further pixels that are not to be used.
+        room : PixelRoom, optional
+            Where to put them: valid until it is used again.
 
         Returns
         -------
@@ -146,7 +169,7 @@ class SkyImage:
         masks = [mask for mask in (given, static) if mask is not None]
         with FitsReader(self.path, self._extensions or None) as reader:
             # Read, not mapped: they are brought to native order where they lie.
-            pixels = np.empty(chip.shape, np.float32)
+            pixels = np.empty(chip.shape, np.float32) if room is None else room.of(chip.shape)
             reader.read_into(chip.index, pixels)
             quality = None
             if self.bits is not None:

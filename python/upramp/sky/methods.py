@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from upramp._arrays import count_threads
 from upramp.exceptions import InputError
-from upramp.sky.images import SkyImage
+from upramp.sky.images import PixelRoom, SkyImage
 from upramp.sky.match import Match, absolute_offsets, match_differences, match_levels
 from upramp.sky.static import Signature, signature, static_masks
 from upramp.sky.statistic import Measured, SkyStatistic
@@ -302,10 +302,11 @@ def _measure_all(
     progress: Callable[[], None] | None = None,
 ) -> tuple[tuple[Measured, ...], ...]:
     """Statistic of every chip."""
+    room = PixelRoom()
 
     def measure(image: SkyImage) -> tuple[Measured, ...]:
         chips = range(len(image.chips))
-        found = tuple(how.measure(image.read_good(c, masks.get(signature(image, c)))) for c in chips)
+        found = tuple(how.measure(image.read_good(c, masks.get(signature(image, c)), room)) for c in chips)
         if progress is not None:
             progress()
         return found

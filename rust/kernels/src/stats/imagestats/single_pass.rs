@@ -45,14 +45,16 @@ pub(super) fn measure(pieces: &[&[f32]], measure: Measure, clipping: &Clipping) 
 fn sample(pieces: &[&[f32]], count: usize) -> Vec<f32> {
     // An odd step does not fall in step with the columns of an image.
     let step = (count / (count / THINNING).clamp(SAMPLE[0], SAMPLE[1])) | 1;
-    let mut sample = Vec::with_capacity(count / step + 1);
+    let mut places = Vec::with_capacity(count / step + 1);
     let mut skip = 0;
     for piece in pieces {
-        sample.extend(piece.iter().skip(skip).step_by(step).filter(|pixel| pixel.is_finite()));
+        places.extend(piece.iter().skip(skip).step_by(step));
         skip =
             if piece.len() > skip { (step - (piece.len() - skip) % step) % step } else { skip - piece.len() };
     }
-    sample
+    // Each is on a line of the cache of its own: all are asked for before the first is waited for.
+    places.iter().for_each(|place| simd::prefetch(*place));
+    places.into_iter().copied().filter(|pixel| pixel.is_finite()).collect()
 }
 
 /// What the sample tells.
@@ -83,6 +85,8 @@ impl Guess {
 
 /// Pixels taken at a time.
 const RUN: usize = 1024;
+/// Of them in a line of the cache.
+const LINE: usize = 16;
 /// Sums kept side by side, as many on every processor.
 const LANES: usize = 16;
 
@@ -105,7 +109,13 @@ impl Pass {
         let &Guess { core: [low, high], middle: [first, second] } = guess;
         let (mut count, mut below_middle, mut sums) = (0, 0, [0.0; 2]);
         let (mut aside, mut set_aside) = (Vec::new(), 0);
-        for run in pieces.iter().flat_map(|piece| piece.chunks(RUN)) {
+        let next =
+            |k: usize| pieces.get(k + 1).into_iter().flat_map(|piece| piece.chunks(LINE)).take(RUN / LINE);
+        let runs =
+            pieces.iter().enumerate().flat_map(|(k, piece)| piece.chunks(RUN).map(move |run| (k, run)));
+        for (k, run) in runs {
+            // The row after is elsewhere in memory.
+            next(k).for_each(|line| simd::prefetch(&line[0]));
             let [sum, squares] = simd::run(Core { pixels: run, core: [low, high], pivot: first });
             sums = [sums[0] + sum, sums[1] + squares];
             if aside.len() < set_aside + RUN {
