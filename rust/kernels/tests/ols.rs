@@ -150,8 +150,9 @@ proptest! {
         let alone = ramps.fit(&params(suppress, true, parity), 2);
         prop_assert_eq!(&fit.exposure.dq, &alone.exposure.dq);
         prop_assert_eq!(&fit.integrations.dq, &alone.integrations.dq);
-        prop_assert!(near(&fit.integrations.var_poisson, &alone.integrations.var_poisson, 3e-7));
-        prop_assert!(near(&fit.exposure.err, &alone.exposure.err, 3e-7));
+        // So are the median rates near 0 that variances are made of.
+        prop_assert!(near(&fit.integrations.var_poisson, &alone.integrations.var_poisson, 1e-5));
+        prop_assert!(near(&fit.exposure.err, &alone.exposure.err, 1e-5));
         for (a, b) in fit.exposure.slope.iter().zip(&alone.exposure.slope) {
             prop_assert!(a == b || (a - b).abs() <= 1e-6 * b.abs().max(1e-3) || (a.is_nan() && b.is_nan()), "{} {}", a, b);
         }
