@@ -87,6 +87,12 @@ impl Exposure {
         fit_ols(&self.groups(data, dq), params, 2).expect("fits")
     }
 
+    /// The largest finite number among the groups of one pixel.
+    fn largest(&self, pixel: usize) -> f32 {
+        let groups = self.data.iter().skip(pixel).step_by(SIDE[0] * SIDE[1]);
+        groups.map(|v| v.abs()).filter(|v| v.is_finite()).fold(0.0, f32::max)
+    }
+
     fn jumps(&self, params: &jump::Params, threads: usize, network: bool) -> jump::Found<u8> {
         let groups = jump::Groups {
             data: Stack::whole("data", &self.data, self.shape).expect("whole"),
@@ -146,15 +152,17 @@ proptest! {
         let fit = ramps.fit(&plain, 1);
         prop_assert!(same(&fit, &ramps.fit(&plain, 3), 0.0), "threads");
         prop_assert!(same(&fit, &ramps.fit_rows(&plain), 0.0), "layout");
-        // Where segments are wanted, every ramp is worked by itself. Slopes near 0 are differences of large numbers.
+        // Where segments are wanted, every ramp is worked by itself, and sums in another order.
         let alone = ramps.fit(&params(suppress, true, parity), 2);
         prop_assert_eq!(&fit.exposure.dq, &alone.exposure.dq);
         prop_assert_eq!(&fit.integrations.dq, &alone.integrations.dq);
         // So are the median rates near 0 that variances are made of.
         prop_assert!(near(&fit.integrations.var_poisson, &alone.integrations.var_poisson, 1e-5));
         prop_assert!(near(&fit.exposure.err, &alone.exposure.err, 1e-5));
-        for (a, b) in fit.exposure.slope.iter().zip(&alone.exposure.slope) {
-            prop_assert!(a == b || (a - b).abs() <= 1e-6 * b.abs().max(1e-3) || (a.is_nan() && b.is_nan()), "{} {}", a, b);
+        for (p, (a, b)) in fit.exposure.slope.iter().zip(&alone.exposure.slope).enumerate() {
+            // Slopes near 0 are differences of large numbers: what is left of those is rounding.
+            let tolerance = 1e-6 * b.abs().max(1e-3) + 1e-12 * ramps.largest(p);
+            prop_assert!(a == b || (a - b).abs() <= tolerance || (a.is_nan() && b.is_nan()), "{} {}", a, b);
         }
         prop_assert_eq!(&fit.suppressed, &alone.suppressed);
         if !parity {
