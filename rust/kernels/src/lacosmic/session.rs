@@ -5,9 +5,25 @@ use super::load::{self, Pixel};
 use super::select::{Band, Scratch};
 use super::{CleanType, Detection, Input, Params, clean, order, repair, saturation, wings};
 use crate::{par, simd};
+use std::ops::Range;
 
 /// Rows of blocks to an item of work: a constant, so that the answer does not depend on the threads.
 const BAND: usize = 8;
+/// Hits for which a second thread is worth its start.
+const WORTHWHILE: usize = 1 << 16;
+
+/// Rows of blocks of every item of a search: large ones first, since edges are worked twice, small ones at the end, so
+/// that no thread waits long for the last.
+fn bands(down: usize) -> Vec<Range<usize>> {
+    let mut bands = Vec::new();
+    let mut first = 0;
+    while first < down {
+        let rows = ((down - first) / 12).clamp(2, 2 * BAND).min(down - first);
+        bands.push(first..first + rows);
+        first += rows;
+    }
+    bands
+}
 
 /// The state between rounds.
 pub struct Session<'a> {
@@ -137,13 +153,13 @@ impl<'a> Session<'a> {
     fn find(&self, dirty: &[bool]) -> Vec<[usize; 2]> {
         let frame = self.frame();
         let [down, _] = frame.blocks();
-        let mut found: Vec<Vec<[usize; 2]>> = vec![Vec::new(); down.div_ceil(BAND)];
+        let bands = bands(down);
+        let mut found: Vec<Vec<[usize; 2]>> = vec![Vec::new(); bands.len()];
         par::for_each(
-            found.iter_mut().enumerate(),
+            found.iter_mut().zip(bands),
             self.threads,
             || Scratch::new(self.params),
-            |scratch, (index, found)| {
-                let blocks = index * BAND..((index + 1) * BAND).min(down);
+            |scratch, (found, blocks)| {
                 *found = Band { frame, params: self.params, dirty, blocks }.select(scratch);
             },
         );
@@ -154,12 +170,13 @@ impl<'a> Session<'a> {
     fn note(&mut self, found: &[[usize; 2]]) {
         let nx = self.shape[1];
         let is_first = self.hits.iter().all(Vec::is_empty);
+        let threads = if found.len() < WORTHWHILE { 1 } else { self.threads };
         let (image, noise) = (&self.image, &self.noise);
         let mut fresh: Vec<Vec<[usize; 2]>> = vec![Vec::new(); self.shape[0].div_ceil(BAND * ROWS)];
         let parts = self.hits.chunks_mut(BAND * ROWS).zip(self.mask.chunks_mut(BAND * ROWS * nx));
         par::for_each(
             parts.zip(&mut fresh).enumerate(),
-            self.threads,
+            threads,
             || (),
             |(), (band, ((hits, mask), fresh))| {
                 let first = band * BAND * ROWS;
@@ -219,13 +236,15 @@ impl<'a> Session<'a> {
             self.level = Some(self.levels());
         }
         let level = self.level.unwrap_or_default();
+        let count = filled.iter().map(Vec::len).sum::<usize>();
+        let threads = if count < WORTHWHILE { 1 } else { self.threads };
         let [down, across] = self.frame().blocks();
         let mut changed: Vec<Vec<[usize; 2]>> = vec![Vec::new(); bands];
         let planes = self.image.chunks_mut(BAND * ROWS * nx).zip(self.hits.chunks_mut(BAND * ROWS));
         let planes = planes.zip(self.floor.chunks_mut(BAND * across)).zip(filled).zip(&mut changed);
         par::for_each(
             planes.enumerate(),
-            self.threads,
+            threads,
             || (),
             |(), (band, ((((image, hits), floor), filled), changed))| {
                 let mut filled = filled.into_iter();
