@@ -182,6 +182,10 @@ impl<'a> Session<'a> {
                 let first = band * BAND * ROWS;
                 let before = |row: usize| found.partition_point(|pixel| pixel[0] < row);
                 let found = &found[before(first)..before(first + hits.len())];
+                for [y, x] in found {
+                    simd::prefetch(&image[y * nx + x]);
+                    simd::prefetch(&mask[(y - first) * nx + x]);
+                }
                 fresh.extend(found.iter().filter(|[y, x]| !mask[(y - first) * nx + x]));
                 for rows in fresh.chunk_by(|a, b| a[0] == b[0]) {
                     let row = &mut hits[rows[0][0] - first];
