@@ -25,7 +25,7 @@ BAND = 1 << 24
 """Bytes of a band that need not be exceeded: what is read is still in the cache when it is combined."""
 STRETCH = 1 << 18
 """Bytes worth reading from one file at a time."""
-OPEN_FILE = 2048
+OPEN_FILE = 3584
 """Bytes that an open file costs."""
 
 Scaling = Sequence[float] | NDArray[Any] | Callable[[NDArray[np.float32]], float] | None
