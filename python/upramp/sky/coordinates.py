@@ -12,22 +12,21 @@ from astropy.wcs import WCS, Sip, Wcsprm
 from numpy.typing import NDArray
 
 from upramp.exceptions import InputError
-from upramp.io import fits
+from upramp.io import Extension, fits
 
 __all__ = ["read_wcs"]
 
 # Not A_DMAX and the like: astropy leaves them to wcslib, whose last bit hangs on them.
 _SIP = re.compile(r"([AB]P?)_(?:ORDER|(\d)_(\d)) *= *([^/ ]+)")
-_CARD = 80
 
 
-def read_wcs(header: fits.Header, path: Path, label: str) -> WCS:
+def read_wcs(unit: Extension, path: Path, label: str) -> WCS:
     """World coordinates of an image.
 
     Parameters
     ----------
-    header : astropy.io.fits.Header
-        Header of the image.
+    unit : Extension
+        The image.
     path : Path
         File that holds its distortion tables, if it has any.
     label : str
@@ -46,11 +45,11 @@ def read_wcs(header: fits.Header, path: Path, label: str) -> WCS:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)  # what astropy mends in old headers
-            if any(key.startswith(("CPDIS", "D2IMDIS")) for key in header):
+            if any(card.startswith(("CPDIS", "D2IMDIS")) for card in unit.cards):
                 with fits.open(path) as extensions:
-                    found = WCS(header, extensions)
+                    found = WCS(unit.header, extensions)
             else:
-                found = _plain(header) or WCS(header)
+                found = _plain(unit) or WCS(unit.header)
     except Exception as error:  # wcslib's errors have no common class
         raise InputError(f"{label}: its WCS cannot be used ({str(error).strip()})") from error
     if found.naxis != 2 or not found.has_celestial:
@@ -58,20 +57,18 @@ def read_wcs(header: fits.Header, path: Path, label: str) -> WCS:
     return found
 
 
-def _plain(header: fits.Header) -> WCS | None:
+def _plain(unit: Extension) -> WCS | None:
     """A tangent plane, with or without SIP, as astropy puts it together but in a quarter of the time.
 
     None for other projections.
     """
-    kinds = {str(header.get(f"CTYPE{axis}", "")).strip()[:8] for axis in (1, 2)}
-    units = {str(header.get(f"CUNIT{axis}", "deg")).strip() for axis in (1, 2)}
-    if kinds != {"RA---TAN", "DEC--TAN"} or units != {"deg"} or header.get("WCSAXES", 2) != 2:
+    kinds = {str(unit.get(f"CTYPE{axis}", "")).strip()[:8] for axis in (1, 2)}
+    units = {str(unit.get(f"CUNIT{axis}", "deg")).strip() for axis in (1, 2)}
+    if kinds != {"RA---TAN", "DEC--TAN"} or units != {"deg"} or unit.get("WCSAXES", 2) != 2:
         return None
-    text = header.tostring(sep="", endcard=False, padding=False)
-    cards = [text[start : start + _CARD] for start in range(0, len(text), _CARD)]
     rest = []
     terms: dict[str, dict[tuple[int, int], float]] = {}
-    for card in cards:
+    for card in unit.cards:
         if (match := _SIP.match(card)) is None:
             rest.append(card)
         elif match[2] is not None:
@@ -83,7 +80,7 @@ def _plain(header: fits.Header) -> WCS | None:
     found.wcs = Wcsprm(header="".join(rest).encode("ascii"))
     if {"A", "B"} <= set(terms):
         a, b, ap, bp = (
-            _matrix(header, name, terms[name]) if name in terms else None for name in ("A", "B", "AP", "BP")
+            _matrix(unit, name, terms[name]) if name in terms else None for name in ("A", "B", "AP", "BP")
         )
         found.sip = Sip(a, b, ap, bp, found.wcs.crpix)
     elif terms:
@@ -92,8 +89,8 @@ def _plain(header: fits.Header) -> WCS | None:
     return found
 
 
-def _matrix(header: fits.Header, name: str, terms: dict[tuple[int, int], float]) -> NDArray[np.float64]:
-    size = int(header[f"{name}_ORDER"]) + 1
+def _matrix(unit: Extension, name: str, terms: dict[tuple[int, int], float]) -> NDArray[np.float64]:
+    size = int(unit.get(f"{name}_ORDER")) + 1
     matrix = np.zeros((size, size))
     for place, value in terms.items():
         if sum(place) < size:

@@ -64,8 +64,8 @@ class Chip:
         EXTVER.
     index : int
         Position of the extension in the file.
-    header : astropy.io.fits.Header
-        Its header.
+    unit : Extension
+        The extension: its cards.
     shape : tuple of int
         (ny, nx).
     scale : float or None
@@ -79,11 +79,16 @@ class Chip:
 
     extver: int
     index: int
-    header: fits.Header
+    unit: Extension
     shape: tuple[int, int]
     scale: float | None
     factor: float
     sensitivity: float | None = None
+
+    @property
+    def header(self) -> fits.Header:
+        """Header of the extension, an :class:`astropy.io.fits.Header`."""
+        return self.unit.header
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,7 +212,7 @@ class SkyImage:
         from upramp.sky.coordinates import read_wcs
 
         chip = self.chips[number]
-        return read_wcs(chip.header, self.path, f"{self.path}[SCI,{chip.extver}]")
+        return read_wcs(chip.unit, self.path, f"{self.path}[SCI,{chip.extver}]")
 
 
 def read_image(
@@ -271,10 +276,10 @@ def read_image(
         raise ValueError(f"units is {units!r}, expected 'counts' or 'rate'")
     with FitsReader(path) as reader:
         found = reader.extensions
-    primary = found[0].header
+    primary = found[0]
     science = _science(path, found, extensions)
-    first = found[science[0]].header
-    bunits = {unit_text(found[n].header, primary, units_keyword) for n in science}
+    first = found[science[0]]
+    bunits = {unit_text(found[n], primary, units_keyword) for n in science}
     if len(bunits) > 1:
         raise InputError(f"{path}: SCI extensions of different {units_keyword}: {', '.join(sorted(bunits))}")
     bunit = bunits.pop()
@@ -283,14 +288,14 @@ def read_image(
     chips = []
     for n in science:
         unit = found[n]
-        scale = pixel_scale(unit.header, primary)
+        scale = pixel_scale(unit, primary)
         factor = 1 / ((scale or 1.0) ** 2 * (exptime if kind == "counts" and exptime else 1.0))
         flux = None
         if sensitivity is not None:
-            flux = inverse_sensitivity(f"{path}[{unit.label}]", sensitivity, unit.header, primary)
+            flux = inverse_sensitivity(f"{path}[{unit.label}]", sensitivity, unit, primary)
             factor *= flux or 1.0
         ny, nx = unit.shape
-        chips.append(Chip(int(unit.header.get("EXTVER", 1)), n, unit.header, (ny, nx), scale, factor, flux))
+        chips.append(Chip(int(unit.get("EXTVER", 1)), n, unit, (ny, nx), scale, factor, flux))
     detector = f"{primary.get('INSTRUME', '')} {primary.get('DETECTOR', '')}".strip()
     names = flag_names(str(primary.get("TELESCOP", "")), detector)
     quality = {} if parse_bits(bits, names, width=32) is None else _quality(path, found, chips)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from upramp.exceptions import InputError
-from upramp.io import fits
+from upramp.io import Extension
 
 __all__ = ["Units", "exposure_time", "inverse_sensitivity", "pixel_scale", "pixel_units", "unit_text"]
 
@@ -41,20 +41,20 @@ _PHOTOMETRY = {
 """Switch that says whether the photometric keywords of an HST instrument are filled in, and its value then."""
 
 
-def unit_text(header: fits.Header, primary: fits.Header, keyword: str = "BUNIT") -> str:
+def unit_text(header: Extension, primary: Extension, keyword: str = "BUNIT") -> str:
     """BUNIT of an extension, or else of the file; empty without.
 
     Parameters
     ----------
-    header, primary : astropy.io.fits.Header
-        Headers of the extension and of the file.
+    header, primary : Extension
+        The extension and the primary header-data unit.
     keyword : str, optional
         Name of the card.
     """
     return str(header.get(keyword, primary.get(keyword, ""))).strip()
 
 
-def pixel_units(path: Path, bunit: str, primary: fits.Header) -> Units:
+def pixel_units(path: Path, bunit: str, primary: Extension) -> Units:
     """Counts or rate, as BUNIT says or the instrument.
 
     Parameters
@@ -63,8 +63,8 @@ def pixel_units(path: Path, bunit: str, primary: fits.Header) -> Units:
         File, for messages.
     bunit : str
         Its BUNIT; empty without.
-    primary : astropy.io.fits.Header
-        Its primary header.
+    primary : Extension
+        Its primary header-data unit.
 
     Raises
     ------
@@ -83,22 +83,22 @@ def pixel_units(path: Path, bunit: str, primary: fits.Header) -> Units:
         )
     instrument = str(primary.get("INSTRUME", "")).strip().upper()
     detector = str(primary.get("DETECTOR", "")).strip().upper() if instrument == "WFC3" else ""
-    if instrument == "NICMOS" and "UNITCORR" in primary:
-        return "rate" if primary["UNITCORR"] == "COMPLETE" else "counts"
+    if instrument == "NICMOS" and primary.get("UNITCORR") is not None:
+        return "rate" if primary.get("UNITCORR") == "COMPLETE" else "counts"
     if primary.get("TELESCOP") == "HST" and (instrument, detector) in _INSTRUMENTS:
         return _INSTRUMENTS[instrument, detector]
     raise InputError(f"{path}: no BUNIT; pass units='counts' or 'rate' (--units)")
 
 
-def exposure_time(path: Path, primary: fits.Header, header: fits.Header, *, needed: bool) -> float | None:
+def exposure_time(path: Path, primary: Extension, header: Extension, *, needed: bool) -> float | None:
     """EXPTIME in seconds; None if there is none and it is not needed.
 
     Parameters
     ----------
     path : Path
         File, for messages.
-    primary, header : astropy.io.fits.Header
-        Headers of the file and of an extension.
+    primary, header : Extension
+        The primary header-data unit and an extension.
     needed : bool
         Whether its absence is an error.
 
@@ -117,22 +117,22 @@ def exposure_time(path: Path, primary: fits.Header, header: fits.Header, *, need
     return float(value)
 
 
-def pixel_scale(header: fits.Header, primary: fits.Header) -> float | None:
+def pixel_scale(header: Extension, primary: Extension) -> float | None:
     """Nominal pixel scale, arcsec; None without PAMSCALE, IDCSCALE and WCS.
 
     Parameters
     ----------
-    header, primary : astropy.io.fits.Header
-        Headers of the extension and of the file.
+    header, primary : Extension
+        The extension and the primary header-data unit.
     """
     for key in ("PAMSCALE", "IDCSCALE"):
         value = header.get(key, primary.get(key))
         if isinstance(value, (int, float)) and value > 0:
             return float(value)
-    if all(key in header for key in ("CD1_1", "CD2_2")):
+    if _has(header, "CD1_1", "CD2_2"):
         cd11, cd12, cd21, cd22 = (float(header.get(f"CD{k}", 0.0)) for k in ("1_1", "1_2", "2_1", "2_2"))
-    elif all(key in header for key in ("CDELT1", "CDELT2", "CTYPE1")):
-        d1, d2 = float(header["CDELT1"]), float(header["CDELT2"])
+    elif _has(header, "CDELT1", "CDELT2", "CTYPE1"):
+        d1, d2 = float(header.get("CDELT1")), float(header.get("CDELT2"))
         pc = [float(header.get(f"PC{k}", k[0] == k[2])) for k in ("1_1", "1_2", "2_1", "2_2")]
         cd11, cd12, cd21, cd22 = d1 * pc[0], d1 * pc[1], d2 * pc[2], d2 * pc[3]
     else:
@@ -141,7 +141,7 @@ def pixel_scale(header: fits.Header, primary: fits.Header) -> float | None:
     return 3600 * math.sqrt(area) if area > 0 else None
 
 
-def inverse_sensitivity(label: str, keyword: str, header: fits.Header, primary: fits.Header) -> float | None:
+def inverse_sensitivity(label: str, keyword: str, header: Extension, primary: Extension) -> float | None:
     """Flux of one data unit (per second), where photometric calibration is done.
 
     Parameters
@@ -150,8 +150,8 @@ def inverse_sensitivity(label: str, keyword: str, header: fits.Header, primary: 
         File and extension, for messages.
     keyword : str
         Its card, such as PHOTFLAM, in the extension or else the file.
-    header, primary : astropy.io.fits.Header
-        Their headers.
+    header, primary : Extension
+        They.
 
     Returns
     -------
@@ -167,9 +167,9 @@ def inverse_sensitivity(label: str, keyword: str, header: fits.Header, primary: 
     instrument = str(primary.get("INSTRUME", "")).strip().upper()
     if str(primary.get("TELESCOP", "")).strip().upper() == "HST" and instrument in _PHOTOMETRY:
         switch, done = _PHOTOMETRY[instrument]
-        if switch not in primary:
+        if (value := primary.get(switch)) is None:
             raise InputError(f"{label}: no {switch}, which says whether {keyword} can be used")
-        state = str(primary[switch]).strip()
+        state = str(value).strip()
         if state.upper() != done:
             warnings.warn(f"{label}: {switch} is {state}, not {done}: {keyword} is not used", stacklevel=4)
             return None
@@ -179,3 +179,7 @@ def inverse_sensitivity(label: str, keyword: str, header: fits.Header, primary: 
     if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
         raise InputError(f"{label}: {keyword} is {value}, expected a positive number")
     return float(value)
+
+
+def _has(header: Extension, *keys: str) -> bool:
+    return all(header.get(key) is not None for key in keys)
