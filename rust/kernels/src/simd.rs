@@ -29,36 +29,56 @@ fn run_avx2<L: Loop>(body: L) -> L::Output {
 }
 
 /// Copy to the start of `into`, in order, the values that lie in neither of two ranges, `low <= x < first` and
-/// `second < x <= high`: how many they are, and how many lie in the first range. NaN is set aside.
+/// `second < x <= high`: how many they are, and how many lie in the first range. NaN, in neither, is copied.
 ///
 /// What is behind them in `into`, which is as long as `values`, is of no meaning.
 ///
 /// # Panics
 /// If `into` is shorter than `values`.
-pub fn set_aside(values: &[f32], [low, first, second, high]: [f32; 4], into: &mut [f32]) -> (usize, usize) {
+pub fn set_aside(values: &[f32], ranges: [f32; 4], into: &mut [f32]) -> (usize, usize) {
+    sieve::<false>(values, ranges, into)
+}
+
+/// As [`set_aside`], but the values that lie in one of the ranges are copied.
+///
+/// # Panics
+/// If `into` is shorter than `values`.
+pub fn take(values: &[f32], ranges: [f32; 4], into: &mut [f32]) -> (usize, usize) {
+    sieve::<true>(values, ranges, into)
+}
+
+fn sieve<const INSIDE: bool>(
+    values: &[f32],
+    [low, first, second, high]: [f32; 4],
+    into: &mut [f32],
+) -> (usize, usize) {
     let into = &mut into[..values.len()];
-    let (done, mut count, mut under) = set_aside_whole(values, [low, first, second, high], into);
+    let (done, mut count, mut under) = sieve_whole::<INSIDE>(values, [low, first, second, high], into);
     for &value in &values[done..] {
         // Written always, kept if the place moves on: no branch to mispredict.
         into[count] = value;
         let below = (value >= low) & (value < first);
-        count += usize::from(!(below | (value > second) & (value <= high)));
+        count += usize::from((below | (value > second) & (value <= high)) == INSIDE);
         under += usize::from(below);
     }
     (count, under)
 }
 
-/// As many as the processor can take in whole vectors: values taken, set aside, and in the first range.
+/// As many as the processor can take in whole vectors: values taken, copied, and in the first range.
 #[cfg(not(target_arch = "x86_64"))]
-fn set_aside_whole(_: &[f32], _: [f32; 4], _: &mut [f32]) -> (usize, usize, usize) {
+fn sieve_whole<const INSIDE: bool>(_: &[f32], _: [f32; 4], _: &mut [f32]) -> (usize, usize, usize) {
     (0, 0, 0)
 }
 
 #[cfg(target_arch = "x86_64")]
-fn set_aside_whole(values: &[f32], limits: [f32; 4], into: &mut [f32]) -> (usize, usize, usize) {
+fn sieve_whole<const INSIDE: bool>(
+    values: &[f32],
+    ranges: [f32; 4],
+    into: &mut [f32],
+) -> (usize, usize, usize) {
     if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("popcnt") {
         // SAFETY: the processor was just found to have both.
-        return unsafe { set_aside_avx2(values, limits, into) };
+        return unsafe { sieve_avx2::<INSIDE>(values, ranges, into) };
     }
     (0, 0, 0)
 }
@@ -84,13 +104,18 @@ static LANES_KEPT: [[i32; 8]; 256] = {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,popcnt")]
-fn set_aside_avx2(values: &[f32], limits: [f32; 4], into: &mut [f32]) -> (usize, usize, usize) {
+fn sieve_avx2<const INSIDE: bool>(
+    values: &[f32],
+    ranges: [f32; 4],
+    into: &mut [f32],
+) -> (usize, usize, usize) {
     use std::arch::x86_64::{
         _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm256_and_ps, _mm256_cmp_ps, _mm256_loadu_ps,
         _mm256_loadu_si256, _mm256_movemask_ps, _mm256_or_ps, _mm256_permutevar8x32_ps, _mm256_set1_ps,
         _mm256_storeu_ps,
     };
-    let [low, first, second, high] = limits.map(|limit| _mm256_set1_ps(limit));
+    let [low, first, second, high] = ranges.map(|limit| _mm256_set1_ps(limit));
+    let turned = if INSIDE { 0 } else { 0xff };
     let (mut count, mut under) = (0, 0);
     let (whole, _) = values.as_chunks::<8>();
     for eight in whole {
@@ -102,7 +127,7 @@ fn set_aside_avx2(values: &[f32], limits: [f32; 4], into: &mut [f32]) -> (usize,
             _mm256_cmp_ps::<_CMP_GT_OQ>(value, second),
             _mm256_cmp_ps::<_CMP_LE_OQ>(value, high),
         );
-        let kept = !_mm256_movemask_ps(_mm256_or_ps(below, above)) & 0xff;
+        let kept = _mm256_movemask_ps(_mm256_or_ps(below, above)) ^ turned;
         let room = &mut into[count..count + 8];
         // SAFETY: an entry of the table has eight lanes, the room eight values. As many values were taken as could be
         // kept, so the room ends where the values taken do.
@@ -175,6 +200,9 @@ mod tests {
             assert_eq!(under, values.iter().filter(|&&x| x >= low && x < first).count());
             let same = into[..count].iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(count == expected.len() && same, "{limits:?}");
+            let expected: Vec<f32> = values.iter().copied().filter(|&x| inner(x)).collect();
+            let (count, same_under) = take(&values, limits, &mut into);
+            assert_eq!((same_under, &into[..count]), (under, &expected[..]), "{limits:?}");
         }
     }
 }

@@ -16,6 +16,8 @@ use crate::simd;
 const WORTHWHILE: usize = 1 << 14;
 /// Pixels of the sample: as its square root does, the part of the pixels shrinks that is set aside for the median.
 const SAMPLE: [usize; 2] = [2048, 4096];
+/// Pixels of the sample that are clipped: limits need not be as sharp as the median.
+const PILOT: usize = 512;
 /// One pixel in so many, within these bounds.
 const THINNING: usize = 128;
 /// Half the width of the core, in standard deviations of the clipped sample, and at most this part of the threshold.
@@ -30,7 +32,7 @@ pub(super) fn measure(pieces: &[&[f32]], measure: Measure, clipping: &Clipping) 
     if count < WORTHWHILE || clipping.rounds == 0 || !matches!(measure, Measure::Mean | Measure::Median) {
         return None;
     }
-    let guess = Guess::new(&sample(pieces, count), clipping)?;
+    let guess = Guess::new(sample(pieces, count), clipping)?;
     let pass = Pass::new(&guess, pieces);
     let limits = pass.limits(clipping)?;
     let last = pass.round(limits);
@@ -54,7 +56,15 @@ fn sample(pieces: &[&[f32]], count: usize) -> Vec<f32> {
     }
     // Each is on a line of the cache of its own: all are asked for before the first is waited for.
     places.iter().for_each(|place| simd::prefetch(*place));
-    places.into_iter().copied().filter(|pixel| pixel.is_finite()).collect()
+    let mut found = vec![0.0; places.len()];
+    let mut finite = 0;
+    for place in places {
+        // Written always, kept if the place moves on: no branch to mispredict.
+        found[finite] = *place;
+        finite += usize::from(place.is_finite());
+    }
+    found.truncate(finite);
+    found
 }
 
 /// What the sample tells.
@@ -65,17 +75,20 @@ struct Guess {
 }
 
 impl Guess {
-    fn new(sample: &[f32], clipping: &Clipping) -> Option<Self> {
-        let (last, [low, high]) = rounds::clip(sample, clipping)?;
-        let mut kept: Vec<f32> =
-            sample.iter().copied().filter(|&pixel| (pixel >= low) & (pixel <= high)).collect();
-        let centre = kept.len() / 2;
-        let margin = (MARGIN * 0.5 * (kept.len() as f64).sqrt()) as usize + 1;
-        if margin >= centre {
+    fn new(mut sample: Vec<f32>, clipping: &Clipping) -> Option<Self> {
+        let step = sample.len().div_ceil(PILOT).max(1);
+        let pilot: Vec<f32> = sample.iter().copied().step_by(step).collect();
+        let (last, [low, high]) = rounds::clip(&pilot, clipping)?;
+        let under = sample.iter().filter(|&&pixel| pixel < low).count();
+        let over = sample.iter().filter(|&&pixel| pixel > high).count();
+        let kept = sample.len() - under - over;
+        let margin = (MARGIN * 0.5 * (kept as f64).sqrt()) as usize + 1;
+        if margin >= kept / 2 {
             return None;
         }
-        let first = *kept.select_nth_unstable_by(centre - margin, f32::total_cmp).1;
-        let second = *kept.select_nth_unstable_by(centre + margin, f32::total_cmp).1;
+        let rank = under + kept / 2 - margin;
+        let (_, &mut first, after) = sample.select_nth_unstable_by(rank, f32::total_cmp);
+        let second = *after.select_nth_unstable_by(2 * margin - 1, f32::total_cmp).1;
         let width = |threshold: f64| (CORE.min(SHARE * threshold) * f64::from(last.std)) as f32;
         let core = [last.mean - width(clipping.below), last.mean + width(clipping.above)];
         let inside = core[0] < first && second < core[1];
@@ -97,7 +110,7 @@ struct Pass {
     /// Of differences from the first value of the middle, and of their squares.
     sum: f64,
     squares: f64,
-    /// Not finite ones included, which lie between no limits.
+    /// Infinite ones included, which lie between no limits.
     outside: Vec<f32>,
     first: f32,
     below_middle: usize,
@@ -127,9 +140,8 @@ impl Pass {
             set_aside += left;
         }
         let aside = &aside[..set_aside];
-        let outside = all_but(aside, [low, high.next_up(), f32::INFINITY, f32::INFINITY]);
-        let mut middle = all_but(aside, [f32::NEG_INFINITY, first, second, f32::INFINITY]);
-        middle.retain(|pixel| !pixel.is_nan());
+        let outside = take(aside, [f32::NEG_INFINITY, low, high, f32::INFINITY]);
+        let middle = take(aside, [first, second.next_up(), f32::INFINITY, f32::INFINITY]);
         count += middle.len();
         let [sum, squares] = sums;
         Self { core: [low, high], count, sum, squares, outside, first, below_middle, middle }
@@ -192,10 +204,10 @@ impl Pass {
     }
 }
 
-/// Values that lie in neither of two ranges ([`simd::set_aside`]).
-fn all_but(values: &[f32], ranges: [f32; 4]) -> Vec<f32> {
+/// Values that lie in one of two ranges ([`simd::take`]).
+fn take(values: &[f32], ranges: [f32; 4]) -> Vec<f32> {
     let mut found = vec![0.0; values.len()];
-    let (count, _) = simd::set_aside(values, ranges, &mut found);
+    let (count, _) = simd::take(values, ranges, &mut found);
     found.truncate(count);
     found
 }
