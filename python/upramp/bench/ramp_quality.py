@@ -29,8 +29,10 @@ __all__ = ["OURS", "Found", "Undisturbed", "judge_hits", "judge_undisturbed", "m
 RATES = (0.0, 0.3, 5.0, 30.0, 200.0, 10000.0)
 HIT_RATES = (0.0, 0.3, 30.0)
 SIGMAS = (4.0, 5.0, 6.0, 8.0, 10.0, 20.0, 100.0, 1000.0)
-SEARCHES = tuple(round(4.5 - 0.1 * k, 1) for k in range(16))
-"""Thresholds at which ours is compared with another search."""
+SEARCHES = (3.0, 4.5)
+"""Range of thresholds at which ours is compared with another search."""
+MANY = 500_000
+"""Ramps to tell how many differences without hits are left out: one in ten thousand is."""
 LOOSE = "two-point + OLS_C"
 """The peer that leaves out more differences than it should."""
 
@@ -64,8 +66,8 @@ def ours(cube: NDArray[np.float32], times: Times, read_noise: float, sigma: floa
 OURS: dict[str, Peer] = {"gls": ours}
 
 
-def alike(pattern: Pattern, rate: float, false: float, n: int, seed: int) -> float:
-    """Lowest threshold at which our search leaves out no more differences without hits than `false` of them.
+def alike(pattern: Pattern, rate: float, other: Peer, seed: int) -> float:
+    """Lowest threshold at which our search leaves out no more differences without hits than another.
 
     Parameters
     ----------
@@ -73,18 +75,22 @@ def alike(pattern: Pattern, rate: float, false: float, n: int, seed: int) -> flo
         The reads.
     rate : float
         Count rate.
-    false : float
-        Fraction of the differences.
-    n, seed : int
-        Ramps to simulate, and seed of the random numbers.
+    other : Peer
+        The other search.
+    seed : int
+        Seed of the random numbers.
     """
-    sample = simulate_ramps(pattern, rate, n, (seed, 7))
-    best = SEARCHES[0]
-    for sigma in SEARCHES[1:]:
-        if ours(sample.cube, pattern.times, pattern.read_noise, sigma).left_out.mean() > false:
-            break
-        best = sigma
-    return best
+    sample = simulate_ramps(pattern, rate, MANY, (seed, 7))
+    with quiet():
+        false = other(sample.cube, pattern.times, pattern.read_noise).left_out.mean()
+    low, high = SEARCHES
+    while high - low > 0.005:
+        middle = (low + high) / 2
+        if ours(sample.cube, pattern.times, pattern.read_noise, middle).left_out.mean() > false:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def judge_undisturbed(pattern: Pattern, rate: float, answer: Answer) -> Undisturbed:
@@ -186,11 +192,8 @@ def _hits(name: str, pattern: Pattern, peers: dict[str, Peer], n: int, seed: int
     for k, rate in enumerate(HIT_RATES):
         searches = dict(peers)
         if LOOSE in peers:
-            sample = simulate_ramps(pattern, rate, n, (seed, 8))
-            with quiet():
-                false = peers[LOOSE](sample.cube, pattern.times, pattern.read_noise).left_out.mean()
-            loose = alike(pattern, rate, float(false), n, seed)
-            match = f"gls, {loose:g} sigma"
+            loose = alike(pattern, rate, peers[LOOSE], seed)
+            match = f"gls, {loose:.2f} sigma"
             searches[match] = partial(ours, sigma=loose)
         rows: dict[str, list[Found]] = {peer: [] for peer in searches}
         for j, sigma in enumerate(SIGMAS):

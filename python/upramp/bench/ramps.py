@@ -153,10 +153,7 @@ def _gls(case: Case, threads: int) -> object:
 
 
 def methods() -> Iterator[Method]:
-    """Yield the methods to measure: ours, and the peers that are installed.
-
-    Those of ``upramp.bench.ramps_gls``, if there is such a module, come last.
-    """
+    """Yield the methods to measure: ours, and the peers that are installed."""
     yield Method("copy of the cube", lambda case, _: case.data.copy(), threads=False)
     yield Method("fit_ols", lambda case, threads: _ols(case, threads, case.hit), "stcal OLS_C")
     yield Method("fit_ols, no flags", lambda case, threads: _ols(case, threads, None))
@@ -169,8 +166,6 @@ def methods() -> Iterator[Method]:
     yield Method("fit_gls with jumps", _gls, "stcal LIKELY")
     with suppress(ImportError):
         yield from _stcal_methods()
-    with suppress(ImportError):
-        yield from import_module("upramp.bench.ramps_gls").methods()
 
 
 def _stcal_methods() -> Iterator[Method]:
