@@ -305,7 +305,7 @@ def fit_gls(
     read_noise: _PerPixel,
     dark: _PerPixel,
     guess: _PerPixel | None,
-    thresholds: tuple[float, float, int] | None,
+    thresholds: tuple[float, float, int, bool] | None,
     rule: _DqRule,
     region: _Bounds,
     wanted: _GlsProducts,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +55,15 @@ class Found(NamedTuple):
     rms: float
 
 
-def ours(cube: NDArray[np.float32], times: Times, read_noise: float, sigma: float = 4.5) -> Answer:
+def ours(
+    cube: NDArray[np.float32],
+    times: Times,
+    read_noise: float,
+    sigma: float = 4.5,
+    jumps: Literal["likelihood", "gains"] = "likelihood",
+) -> Answer:
     """Generalised least squares with likelihood-ratio jumps."""
-    made = fit(cube, times, read_noise, sigma=sigma, goodness=True)
+    made = fit(cube, times, read_noise, jumps=jumps, sigma=sigma, goodness=True)
     if made.chi2 is None or made.dof is None:
         raise AssertionError("asked for")
     return Answer(made.rate, made.err, made.chi2 / np.maximum(made.dof, 1), made.jumps)
@@ -86,7 +92,7 @@ def alike(pattern: Pattern, rate: float, other: Peer, seed: int) -> float:
     low, high = SEARCHES
     while high - low > 0.005:
         middle = (low + high) / 2
-        if ours(sample.cube, pattern.times, pattern.read_noise, middle).left_out.mean() > false:
+        if ours(sample.cube, pattern.times, pattern.read_noise, middle, "gains").left_out.mean() > false:
             low = middle
         else:
             high = middle
@@ -193,8 +199,8 @@ def _hits(name: str, pattern: Pattern, peers: dict[str, Peer], n: int, seed: int
         searches = dict(peers)
         if LOOSE in peers:
             loose = alike(pattern, rate, peers[LOOSE], seed)
-            match = f"gls, {loose:.2f} sigma"
-            searches[match] = partial(ours, sigma=loose)
+            match = f"gls, gains of {loose:.2f} sigma"
+            searches[match] = partial(ours, sigma=loose, jumps="gains")
         rows: dict[str, list[Found]] = {peer: [] for peer in searches}
         for j, sigma in enumerate(SIGMAS):
             sample = simulate_ramps(pattern, rate, n, (seed, 100 + k, j), sigma)

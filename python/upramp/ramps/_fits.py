@@ -18,6 +18,7 @@ from upramp.ramps.ols import RampBits, fit_ols
 from upramp.ramps.ramp_fit import NO_HITS, HitList, RampFit
 
 __all__ = [
+    "LIKELIHOOD",
     "Ramps",
     "fit_calwf3",
     "fit_fixsen",
@@ -29,6 +30,9 @@ __all__ = [
 
 Times = ArrayLike | Sequence[Sequence[float]]
 Sigma = float | tuple[float, float] | None
+
+LIKELIHOOD = ("likelihood", "gains")
+"""Searches by likelihood ratios: for any hits, and for those that add charge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +99,7 @@ def _run(
 ) -> Any:
     """The kernel of the generalised least squares on an integration."""
     cube, dq, mask = ramps.part(k)
-    limits = thresholds(4.5 if sigma is None else sigma) if search == "likelihood" else None
+    limits = thresholds(4.5 if sigma is None else sigma) if search in LIKELIHOOD else None
     bits = ramps.bits
     return _core.fit_gls(
         cube,
@@ -110,7 +114,7 @@ def _run(
         per_pixel("read_noise", ramps.read_noise, ramps.image),
         per_pixel("dark", ramps.dark, ramps.image),
         None if rate_guess is None else per_pixel("rate_guess", rate_guess, ramps.image),
-        None if limits is None else (*limits, fewest),
+        None if limits is None else (*limits, fewest, search == "gains"),
         DqRule(bad=ramps.bad, lenient=ramps.bad, carried=bits.saturated, hit=bits.jump),
         (0, ramps.image[0], 0, ramps.image[1]),
         wanted,
@@ -118,13 +122,15 @@ def _run(
     )
 
 
-def search_likelihood(ramps: Ramps, sigma: Sigma, fewest: int, rate_guess: ArrayLike | None) -> list[HitList]:
+def search_likelihood(
+    ramps: Ramps, search: str, sigma: Sigma, fewest: int, rate_guess: ArrayLike | None
+) -> list[HitList]:
     """Hits by likelihood ratios, for a fit by another method."""
     if ramps.cube.shape[1] < 3:
         return [NO_HITS] * len(ramps.cube)
     found = []
     for k in range(len(ramps.cube)):
-        made = _run(ramps, k, "likelihood", sigma, fewest, rate_guess, GlsProducts(hits=True))
+        made = _run(ramps, k, search, sigma, fewest, rate_guess, GlsProducts(hits=True))
         pixel, after, size = made[5]
         found.append(HitList(pixel.astype(np.int64), after.astype(np.int64), size))
     return found
@@ -175,7 +181,7 @@ def fit_likelihood(
     if ramps.cube.shape[1] == 1:
         return _fit_one_sample(ramps, k, search, prior, details, goodness)
     wanted = GlsProducts(
-        err=not details, variances=details, goodness=goodness, hits=search == "likelihood", pedestal=prior
+        err=not details, variances=details, goodness=goodness, hits=search in LIKELIHOOD, pedestal=prior
     )
     rate, err, variances, quality, _, hits, _, pedestal = _run(
         ramps, k, search, sigma, fewest, rate_guess, wanted

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from upramp._arrays import as_array, as_samples, count_threads
 from upramp.ramps._fits import (
+    LIKELIHOOD,
     Ramps,
     fit_calwf3,
     fit_fixsen,
@@ -27,11 +28,11 @@ __all__ = ["FIT_METHODS", "JUMP_METHODS", "fit"]
 
 FIT_METHODS = ("gls", "fixsen", "uniform", "calwf3", "casertano")
 """Ways to fit a ramp."""
-JUMP_METHODS = ("likelihood", "twopoint", "calwf3", "casertano")
+JUMP_METHODS = ("likelihood", "gains", "twopoint", "calwf3", "casertano")
 """Ways to search for hits."""
 
 Method = Literal["gls", "fixsen", "uniform", "calwf3", "casertano"]
-Jumps = Literal["auto", "likelihood", "twopoint", "calwf3", "casertano"]
+Jumps = Literal["auto", "likelihood", "gains", "twopoint", "calwf3", "casertano"]
 Times = ArrayLike | Sequence[Sequence[float]]
 
 
@@ -86,12 +87,14 @@ def fit(
         Differences to leave out, shaped as the cube but for one sample less.
     method : {"gls", "fixsen", "uniform", "calwf3", "casertano"}, optional
         The fit, see Notes.
-    jumps : {"auto", "likelihood", "twopoint", "calwf3", "casertano"} or None, optional
-        The search for hits; None: none. "auto" is calwf3's own for calwf3, else "likelihood".
+    jumps : {"auto", "likelihood", "gains", "twopoint", "calwf3", "casertano"} or None, optional
+        The search for hits; None: none. "auto" is calwf3's own for calwf3, else "likelihood". "gains" is the
+        likelihood search for hits that add charge to a rate that is not negative: half the false ones, and far
+        fewer where there is no signal.
     sigma : float or (float, float), optional
         Threshold of the search: deviation of a normal distribution as unlikely as a hit must be (default 4.5; 4 for
-        "twopoint" and "calwf3"); for "likelihood" two numbers are the least falls of chi square for one difference
-        and for two; for "casertano" the threshold at 1 e-/s and its fall per decade.
+        "twopoint" and "calwf3"); for "likelihood" and "gains" two numbers are the least falls of chi square for one
+        difference and for two; for "casertano" the threshold at 1 e-/s and its fall per decade.
     fewest : int, optional
         The likelihood search leaves nothing out of a ramp of so few differences (2 or more).
     rate_guess : float or (ny, nx) array_like, optional
@@ -178,8 +181,8 @@ def fit(
     options = (sigma, fewest, rate_guess)
     if search == "twopoint":
         ramps = ramps.with_hits(search_twopoint(ramps, sigma))
-    elif search == "likelihood" and method != "gls":
-        ramps = ramps.with_hits(search_likelihood(ramps, *options))
+    elif search in LIKELIHOOD and method != "gls":
+        ramps = ramps.with_hits(search_likelihood(ramps, search, *options))
     if method == "fixsen":
         return fit_fixsen(ramps, search, single)
     parts = []

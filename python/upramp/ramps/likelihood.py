@@ -237,7 +237,7 @@ def fit_gls(
         per_pixel("read_noise", read_noise, shape),
         per_pixel("dark", dark, shape),
         None,
-        None if limits is None else (*limits, fewest),
+        None if limits is None else (*limits, fewest, False),
         rule or DqRule(),
         bounds(region, shape),
         wanted,

@@ -93,7 +93,7 @@ pub fn search_differences<'py>(
     };
     let cov = coefficients(&covariance)?;
     let (one, two, fewest) = thresholds;
-    let limits = Thresholds { one, two, fewest };
+    let limits = Thresholds { one, two, fewest, positive: false };
     let rows = cov.read.len();
     let (left, rates) =
         enter(py, || -> KernelResult<_> { likelihood::search_differences(&ramps, &cov, &limits, threads) })?;

@@ -84,7 +84,7 @@ pub fn fit_gls<'py>(
     read_noise: PerPixel<'py>,
     dark: PerPixel<'py>,
     guess: Option<PerPixel<'py>>,
-    thresholds: Option<(f64, f64, u16)>,
+    thresholds: Option<(f64, f64, u16, bool)>,
     rule: DqRule,
     region: (usize, usize, usize, usize),
     wanted: GlsProducts,
@@ -122,7 +122,7 @@ pub fn fit_gls<'py>(
     let GlsProducts { err, variances, goodness, exposure, hits, flags, pedestal } = wanted;
     let pedestal = pedestal.map(|(value, sigma)| Prior { value, sigma });
     let params = Params {
-        thresholds: thresholds.map(|(one, two, fewest)| Thresholds { one, two, fewest }),
+        thresholds: thresholds.map(|(one, two, fewest, positive)| Thresholds { one, two, fewest, positive }),
         rule: Rule { bad, lenient, carried, zeroth, cleared, passing, hidden, hit },
         wanted: Wanted { err, variances, goodness, exposure, hits, flags, pedestal },
     };

@@ -97,7 +97,12 @@ fn a_hundred_thousand_ramps_of_any_kind_have_defined_answers() {
             dark: Image::Each(&dark),
             guess: None,
         };
-        let limits = Thresholds { one: 20.25, two: 23.8, fewest: 2 + random.below(3) as u16 };
+        let limits = Thresholds {
+            one: 20.25,
+            two: 23.8,
+            fewest: 2 + random.below(3) as u16,
+            positive: random.below(2) == 1,
+        };
         let params = Params {
             thresholds: Some(limits),
             rule: Rule { bad: 3, lenient: 3, carried: 2, hit: 4, ..Rule::default() },
@@ -162,7 +167,7 @@ fn differences(sci: &Cube<'_, f32>, noise: &[f32]) {
         averaged: &vec![true; n - 1],
         first: 0.0,
     };
-    let limits = Thresholds { one: 20.25, two: 23.8, fewest: 3 };
+    let limits = Thresholds { one: 20.25, two: 23.8, fewest: 3, positive: false };
     let (left, found) = search_differences(&ramps, &cov, &limits, 1).unwrap();
     let guess: Vec<f64> = found.iter().map(|rate| rate.max(0.0)).collect();
     let ramps = Differences { used: Some(&left), ..ramps };

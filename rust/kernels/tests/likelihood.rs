@@ -6,7 +6,7 @@ use upramp_kernels::ramp::likelihood::{
 };
 use upramp_kernels::view::{Cube, Region};
 
-const LIMITS: Thresholds = Thresholds { one: 20.25, two: 23.8, fewest: 3 };
+const LIMITS: Thresholds = Thresholds { one: 20.25, two: 23.8, fewest: 3, positive: false };
 const RULE: Rule =
     Rule { bad: u16::MAX, lenient: 256, carried: 256, zeroth: 0, cleared: 0, passing: 0, hidden: 0, hit: 0 };
 

@@ -14,6 +14,17 @@
 //! gained charge, as hits do: the published search often leaves out the others), and the search starts anew with the same covariance,
 //! until nothing exceeds it or few differences are left. The forms above have no removable 0/0, unlike the
 //! published ones: symmetric ramps without signal keep their hits found.
+//!
+//! Hits add charge, and no light takes any away. Where only such hits are wanted (`positive`), chi square is the least
+//! for a rate `a >= 0`, with sizes above 0 and without them. If the rate beside a hit came out negative it is 0, and
+//!
+//! ```text
+//! one:  dchi2 = v_i^2 / q_i - U a^2,
+//! ```
+//!
+//! two likewise with `v` and `(q, o)` in place of `z` and `(P, Q)`; if the rate of the whole ramp is negative, `U a^2` is
+//! added to every `dchi2`. Noise that looks like a hit has half the chances, and in ramps without signal far fewer: it
+//! takes a negative rate to look so.
 
 use super::covariance::Covariance;
 use super::system::System;
@@ -36,11 +47,13 @@ pub struct Thresholds {
     pub two: f64,
     /// Nothing is left out of so few differences.
     pub fewest: u16,
+    /// Only what adds charge to a rate that is not negative.
+    pub positive: bool,
 }
 
 impl Thresholds {
     pub(super) fn check(&self) -> Result<()> {
-        let Self { one, two, fewest } = *self;
+        let Self { one, two, fewest, positive: _ } = *self;
         if fewest < 2 {
             return Err(Error::value("fewest", fewest, "2 or more: which of two is wrong could not be told"));
         }
@@ -76,7 +89,8 @@ impl Drop {
 pub(super) fn suspects(system: &System, cov: &Covariance, limits: &Thresholds, left: &Tile) -> u32 {
     let n = cov.len();
     let (u, v, q, low) = (&system.u[..n], &system.v[..n], &system.q[..n], &system.low[..n]);
-    let rate = system.rate;
+    let least = if limits.positive { 0.0 } else { f64::NEG_INFINITY };
+    let rate: Tile = std::array::from_fn(|l| if system.rate[l] < least { least } else { system.rate[l] });
     let share: Tile = std::array::from_fn(|l| 1.0 / system.weight[l]);
     let mut over = [0.0; LANES];
     let (mut z_before, mut p_before) = ([0.0; LANES], [0.0; LANES]);
@@ -129,21 +143,45 @@ pub(super) fn choose(
             best_gain = (excess, Some(drop));
         }
     };
+    // What the rate explains, and what more a negative one does, which is not to be had.
+    let explained = system.weight[l] * system.rate[l] * system.rate[l];
+    let forbidden = if limits.positive && system.rate[l] < 0.0 { explained } else { 0.0 };
+    let is_negative = |without: f64| limits.positive && system.rate[l] - without * share < 0.0;
     for i in (0..cov.len()).filter(|&i| tells(i)) {
-        let (z, p) = (z(i), p(i));
-        weigh(z * z / p - limits.one, Drop { first: i, sizes: [z / p, 0.0], pair: false });
+        let (size, mut fall) = (z(i) / p(i), z(i) * z(i) / p(i));
+        let mut least = size;
+        if is_negative(system.u[i][l] * size) {
+            let (v, q) = (system.v[i][l], system.q[i][l]);
+            (least, fall) = (v / q, v * v / q - explained);
+        }
+        if !limits.positive || least > 0.0 {
+            weigh(fall + forbidden - limits.one, Drop { first: i, sizes: [size, 0.0], pair: false });
+        }
     }
     for i in (0..cov.len() - 1).filter(|&i| cov.averaged[i] && tells(i) && tells(i + 1)) {
-        let (z0, z1, p0, p1) = (z(i), z(i + 1), p(i), p(i + 1));
-        let both = -system.low[i][l] * system.q[i + 1][l] - system.u[i][l] * system.u[i + 1][l] * share;
-        let det = p0 * p1 - both * both;
-        if det <= ROUNDING * p0 * p1 {
+        let (own, next) = (-system.low[i][l] * system.q[i + 1][l], i + 1);
+        let both = own - system.u[i][l] * system.u[next][l] * share;
+        if p(i) * p(next) - both * both <= ROUNDING * p(i) * p(next) {
             continue;
         }
-        let fall = (z0 * z0 * p1 - 2.0 * z0 * z1 * both + z1 * z1 * p0) / det;
-        let sizes = [(z0 * p1 - z1 * both) / det, (z1 * p0 - z0 * both) / det];
-        weigh(fall - limits.two, Drop { first: i, sizes, pair: true });
+        let (sizes, mut fall) = two([z(i), z(next)], [p(i), p(next)], both);
+        let mut least = sizes;
+        if is_negative(system.u[i][l] * sizes[0] + system.u[next][l] * sizes[1]) {
+            let (v, q) = ([system.v[i][l], system.v[next][l]], [system.q[i][l], system.q[next][l]]);
+            (least, fall) = two(v, q, own);
+            fall -= explained;
+        }
+        if !limits.positive || least.iter().all(|&size| size > 0.0) {
+            weigh(fall + forbidden - limits.two, Drop { first: i, sizes, pair: true });
+        }
     }
     let loss = best.1.is_some_and(|drop| drop.charge(cov) <= 0.0);
     if loss && best.0 - best_gain.0 < DOUBT { best_gain.1.or(best.1) } else { best.1 }
+}
+
+/// Sizes of two hits and the fall of chi square, of the form `z^T M^-1 z` with `both` beside the diagonal of M.
+fn two([z0, z1]: [f64; 2], [p0, p1]: [f64; 2], both: f64) -> ([f64; 2], f64) {
+    let det = p0 * p1 - both * both;
+    let sizes = [(z0 * p1 - z1 * both) / det, (z1 * p0 - z0 * both) / det];
+    (sizes, (z0 * z0 * p1 - 2.0 * z0 * z1 * both + z1 * z1 * p0) / det)
 }
