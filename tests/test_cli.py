@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -49,6 +50,15 @@ def test_quiet_and_log(ima: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["fix", str(ima), "-o", str(tmp_path), "--quiet", "--log", str(log)]) == 0
     assert capsys.readouterr().out == ""
     assert "background" in log.read_text()
+    assert logging.getLogger("upramp").level == logging.NOTSET
+
+
+def test_a_log_that_cannot_be_written_is_told(
+    ima: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "missing" / "log.txt"
+    assert main(["fix", str(ima), "-o", str(tmp_path), "--log", str(log)]) == 3
+    assert str(log) in capsys.readouterr().err
 
 
 def test_flatfielding_an_exposure_before_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ other types are converted to float32, rows at a time.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -53,7 +54,7 @@ class Words:
     flipped: bool = False
 
 
-class Frame:
+class Frame(ABC):
     """A frame; subclasses say where its pixels are.
 
     Attributes
@@ -77,6 +78,7 @@ class Frame:
     has_std: bool
     index = 0
 
+    @abstractmethod
     def copies(self, kind: Kind) -> bool:
         """Whether rows of this type must be copied into scratch memory.
 
@@ -85,8 +87,8 @@ class Frame:
         kind : {'u2', 'f4'}
             Type asked for.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def words(self, y0: int, y1: int, kind: Kind, scratch: NDArray[Any] | None) -> Words:
         """Rows `y0` to `y1`.
 
@@ -99,8 +101,8 @@ class Frame:
         scratch : ndarray or None
             Flat, of that type and native order, as long as the rows; None if :meth:`copies` says so.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def mask(self, y0: int, y1: int) -> NDArray[np.bool_] | None:
         """Flat mask of rows, True for pixels to leave out.
 
@@ -109,8 +111,8 @@ class Frame:
         y0, y1 : int
             Rows, half-open.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def std(self, y0: int, y1: int) -> NDArray[np.float32] | None:
         """Flat standard deviations of rows.
 
@@ -119,7 +121,6 @@ class Frame:
         y0, y1 : int
             Rows, half-open.
         """
-        raise NotImplementedError
 
     def image(self) -> NDArray[np.float32]:
         """All pixels as float32; what is masked is NaN."""

@@ -6,7 +6,8 @@ import argparse
 import gc
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 
 from upramp.cli.common import complain
@@ -43,13 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What is imported stays: not worth looking through again whenever a file's headers make new objects.
     gc.freeze()
     args = parser.parse_args(arguments)
-    if getattr(args, "log", None):
-        handler = logging.FileHandler(args.log)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.getLogger("upramp").addHandler(handler)
-        logging.getLogger("upramp").setLevel(logging.INFO)
     try:
-        return int(args.run(args))
+        with _log_to(args.log) if getattr(args, "log", None) else nullcontext():
+            return int(args.run(args))
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
@@ -60,6 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         complain(describe(error))
         return exit_code(error)
+
+
+@contextmanager
+def _log_to(path: str) -> Iterator[None]:
+    """Records of the package go to a file as well; a caller that goes on has its loggers as they were."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("upramp")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def exit_code(error: BaseException) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from upramp.cli.common import complain, say
 from upramp.exceptions import InputError
 
 __all__ = ["Failures", "add_combine_options", "extension", "rejection", "size", "thresholds"]
+
+Number = TypeVar("Number", int, float)
 
 EXIT_SOME_FAILED = 6
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -44,15 +46,7 @@ def thresholds(text: str) -> float | tuple[float, float]:
     text : str
         ``S`` or ``LOW,HIGH``.
     """
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if len(found) == 1:
-        return found[0]
-    if len(found) == 2:
-        return found[0], found[1]
-    raise argparse.ArgumentTypeError(f"{text!r} is not of the form S or LOW,HIGH")
+    return _one_or_two(text, float, "S")
 
 
 def extremes(text: str) -> int | tuple[int, int]:
@@ -63,15 +57,19 @@ def extremes(text: str) -> int | tuple[int, int]:
     text : str
         ``N`` or ``LOW,HIGH``.
     """
+    return _one_or_two(text, int, "N")
+
+
+def _one_or_two(text: str, kind: Callable[[str], Number], name: str) -> Number | tuple[Number, Number]:
     try:
-        found = [int(part) for part in text.split(",")]
+        found = [kind(part) for part in text.split(",")]
     except ValueError:
         found = []
     if len(found) == 1:
         return found[0]
     if len(found) == 2:
         return found[0], found[1]
-    raise argparse.ArgumentTypeError(f"{text!r} is not of the form N or LOW,HIGH")
+    raise argparse.ArgumentTypeError(f"{text!r} is not of the form {name} or LOW,HIGH")
 
 
 def extension(text: str) -> int | str:

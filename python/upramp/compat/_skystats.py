@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from upramp.sky import SkyStatistic
 
-__all__ = ["as_pair", "measure"]
+__all__ = ["ClippedStatistic", "as_pair", "measure"]
 
 
 def measure(statistic: SkyStatistic, data: ArrayLike) -> tuple[Any, int]:
@@ -54,3 +54,48 @@ def as_pair(statistic: SkyStatistic, value: float, npix: int) -> tuple[Any, int]
         Pixels.
     """
     return np.float32(value) if statistic.statistic == "median" else value, npix
+
+
+class ClippedStatistic:
+    """What the SkyStats of both packages have in common.
+
+    Parameters
+    ----------
+    statistic : SkyStatistic
+        Statistic and clipping.
+
+    Attributes
+    ----------
+    skyval, npix
+        Value and pixels of the last data measured; None before.
+    """
+
+    def __init__(self, statistic: SkyStatistic) -> None:
+        self.statistic = statistic
+        self.skyval: Any = None
+        self.npix: int | None = None
+
+    def calc_sky(self, data: ArrayLike) -> tuple[Any, int]:
+        """Measure pixels.
+
+        Parameters
+        ----------
+        data : array_like
+            Pixels, in any shape.
+
+        Returns
+        -------
+        skyval : float or numpy.float32
+            The statistic.
+        npix : int
+            Pixels it rests on.
+
+        Raises
+        ------
+        ValueError
+            No pixel is left by the limits.
+        """
+        self.skyval, self.npix = measure(self.statistic, data)
+        return self.skyval, self.npix
+
+    __call__ = calc_sky

@@ -22,10 +22,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from upramp.compat._skyimages import SkyGroup, SkyImage, measure_overlaps
-from upramp.compat._skystats import measure
+from upramp.compat._skystats import ClippedStatistic
 from upramp.sky import Pair, SkyStatistic, solve_offsets
 
 __all__ = ["SkyGroup", "SkyImage", "SkyStats", "skymatch"]
@@ -35,7 +34,7 @@ log = logging.getLogger(__name__)
 _METHODS = ("local", "global", "match", "global+match")
 
 
-class SkyStats:
+class SkyStats(ClippedStatistic):
     """A statistic with its parameters.
 
     Parameters
@@ -62,33 +61,7 @@ class SkyStats:
         usig: float = 4.0,
         binwidth: float = 0.1,
     ) -> None:
-        self.statistic = SkyStatistic(skystat, lower, upper, nclip, lsig, usig, binwidth)
-        self.npix: int | None = None
-        self.skyval: Any = None
-
-    def calc_sky(self, data: ArrayLike) -> tuple[Any, int]:
-        """Measure pixels.
-
-        Parameters
-        ----------
-        data : array_like
-            Pixels, in any shape.
-
-        Returns
-        -------
-        skyval : float or numpy.float32
-            The statistic.
-        npix : int
-            Pixels it rests on.
-
-        Raises
-        ------
-        ValueError
-            No pixel is left by the limits.
-        """
-        return measure(self.statistic, data)
-
-    __call__ = calc_sky
+        super().__init__(SkyStatistic(skystat, lower, upper, nclip, lsig, usig, binwidth))
 
 
 def skymatch(

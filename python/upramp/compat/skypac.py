@@ -25,17 +25,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from numpy.typing import ArrayLike
-
 from upramp.compat._sky import sky
 from upramp.compat._skymatch import skymatch
-from upramp.compat._skystats import measure
+from upramp.compat._skystats import ClippedStatistic
 from upramp.sky import SkyStatistic
 
 __all__ = ["SkyStats", "sky", "skymatch"]
 
 
-class SkyStats:
+class SkyStats(ClippedStatistic):
     """A statistic with its parameters, as ``stsci.skypac.skystatistics.SkyStats``.
 
     Parameters
@@ -72,31 +70,4 @@ class SkyStats:
     ) -> None:
         if unknown := set(ignored) - {"fields", "image"}:
             raise TypeError(f"{', '.join(sorted(unknown))}: no such argument")
-        self.statistic = SkyStatistic(skystat, lower, upper, nclip, lsig, usig, binwidth)
-        self.skyval: Any = None
-        self.npix: int | None = None
-
-    def calc_sky(self, data: ArrayLike) -> tuple[Any, int]:
-        """Measure pixels.
-
-        Parameters
-        ----------
-        data : array_like
-            Pixels, in any shape.
-
-        Returns
-        -------
-        skyval : float or numpy.float32
-            The statistic.
-        npix : int
-            Pixels it rests on.
-
-        Raises
-        ------
-        ValueError
-            No pixel is left by the limits.
-        """
-        self.skyval, self.npix = measure(self.statistic, data)
-        return self.skyval, self.npix
-
-    __call__ = calc_sky
+        super().__init__(SkyStatistic(skystat, lower, upper, nclip, lsig, usig, binwidth))
