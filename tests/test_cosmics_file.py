@@ -166,3 +166,27 @@ def test_options_that_make_no_sense(frame: Path, tmp_path: Path, capsys: pytest.
     clean = frame.with_name("night_clean.fits")
     clean.write_bytes(frame.read_bytes())
     assert "over an input" in run(str(frame), str(clean), "--overwrite")
+
+
+@pytest.mark.parametrize("mode", ["astroscrappy", "robust"])
+def test_pixels_known_to_be_bad_are_left_alone(mode: str, image: np.ndarray, tmp_path: Path) -> None:
+    """A MASK is used if it is there, another extension when it is named, none when asked."""
+    bad = np.zeros(image.shape, np.uint8)
+    bad[find_cosmics(image).mask] = 1
+    assert bad.sum() > 5
+    path = tmp_path / "red.fits"
+    planes = [fits.ImageHDU(bad, name="MASK"), fits.ImageHDU(4 * bad.astype(np.int16), name="DQ")]
+    fits.HDUList([fits.PrimaryHDU(image), *planes]).writeto(path)
+    for options in (["--mask", "none"], [], ["--mask", "dq"], ["--mask", "MASK"]):
+        command = ["cosmics", str(path), "--mode", mode, "-o", str(tmp_path), "--overwrite", "--quiet"]
+        assert main([*command, *options]) == 0
+        with fits.open(tmp_path / "red_clean.fits") as file:
+            found = file["CRMASK"].data != 0
+            assert (found & (bad != 0)).any() == (options == ["--mask", "none"])
+            said = "".join(map(str, file[0].header["HISTORY"]))
+        assert ("mask=" in said) == (options != ["--mask", "none"])
+
+
+def test_a_mask_that_is_named_must_be_there(frame: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"night.fits: no extension DQ,1 of shape \(60, 70\)"):
+        clean_file(frame, tmp_path, mask="DQ")

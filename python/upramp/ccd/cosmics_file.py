@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from upramp._arrays import __version__
 from upramp.ccd.cosmics import CosmicRays, detect_cosmics
@@ -23,6 +24,8 @@ MODES = ("astroscrappy", "robust")
 """Ways to search: as astroscrappy does, or :func:`upramp.ccd.find_cosmics`."""
 MASK_NAME = "CRMASK"
 """EXTNAME of the masks."""
+KNOWN_BAD = "MASK"
+"""EXTNAME of pixels known to be bad, as :func:`upramp.ccd.reduce` and astropy's CCDData write them."""
 _SUFFIXES = (".fits", ".fit", ".fts")
 
 
@@ -76,6 +79,7 @@ def clean_file(
     mode: str = "astroscrappy",
     gain: float | str = 1.0,
     readnoise: float | str = 6.5,
+    mask: str | None = KNOWN_BAD,
     overwrite: bool = False,
     threads: int | None = None,
     **options: Any,
@@ -96,6 +100,9 @@ def clean_file(
         :func:`upramp.ccd.detect_cosmics` or :func:`upramp.ccd.find_cosmics`.
     gain, readnoise : float or str, optional
         Electrons per unit of the image; read noise in electrons. A text is the header keyword that holds it.
+    mask : str or None, optional
+        EXTNAME of the extension, of the image's EXTVER and shape, whose pixels that are not zero are neither
+        searched nor used to replace others (such as DQ). MASK is used if it is there; None: no extension is.
     overwrite : bool, optional
         Whether an earlier copy may be replaced.
     threads : int, optional
@@ -111,7 +118,7 @@ def clean_file(
     Raises
     ------
     InputError
-        The file cannot be read, has no image, or lacks a keyword named.
+        The file cannot be read, has no image, or lacks a keyword or an extension named.
     OutputError
         The copy cannot be written.
     ValueError
@@ -143,7 +150,9 @@ def clean_file(
                 "readnoise": _value(source, file, unit, readnoise),
             }
             start = time.perf_counter()
-            found = search(unit.data, **known, **options, threads=threads)
+            bad = None if mask is None else _bad(source, file, unit, mask)
+            planes = {"inmask" if mode == "astroscrappy" else "mask": bad}
+            found = search(unit.data, **planes, **known, **options, threads=threads)
             spent += time.perf_counter() - start
             count = int(found.mask.sum())
             images, pixels, total = images + 1, pixels + count, total + found.mask.size
@@ -151,11 +160,13 @@ def clean_file(
             unit.header["NCOSMIC"] = (count, "pixels hit by cosmic rays and replaced")
             unit.header["UPRVERS"] = (__version__, "upramp version")
             settings = {**known, **options}
+            if bad is not None:
+                settings["mask"] = mask
             text = ", ".join(f"{key}={value}" for key, value in settings.items() if value is not None)
             unit.header.add_history(f"cosmic rays: upramp {__version__}, mode {mode}, {text}")
-            mask = fits.ImageHDU(found.mask.astype(np.uint8), name=MASK_NAME)
-            mask.ver = unit.header.get("EXTVER", 1)
-            masks.append(mask)
+            plane = fits.ImageHDU(found.mask.astype(np.uint8), name=MASK_NAME)
+            plane.ver = unit.header.get("EXTVER", 1)
+            masks.append(plane)
         file.extend(masks)
         with atomic_path(target, overwrite=overwrite) as temporary, warnings.catch_warnings():
             # What was odd in the input's header is as odd in the copy's.
@@ -167,6 +178,18 @@ def clean_file(
 def _images(file: Any) -> list[Any]:
     planes = [unit for unit in file if unit.is_image and unit.header.get("NAXIS") == 2]
     return [unit for unit in planes if unit.name == "SCI"] or planes[:1]
+
+
+def _bad(path: Path, file: Any, unit: Any, name: str) -> NDArray[np.bool_] | None:
+    """Pixels of an image that are known to be bad; None where nothing is known, unless a name was given."""
+    version = unit.header.get("EXTVER", 1)
+    for other in file:
+        same = other.name == name.upper() and other.header.get("EXTVER", 1) == version
+        if same and other.is_image and other is not unit and other.shape == unit.shape:
+            return np.asarray(other.data != 0)
+    if name == KNOWN_BAD:
+        return None
+    raise InputError(f"{path}: no extension {name},{version} of shape {unit.shape}, as --mask asks for")
 
 
 def _value(path: Path, file: Any, unit: Any, value: float | str) -> float:

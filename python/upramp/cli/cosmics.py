@@ -62,6 +62,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("median", "medmask", "meanmask", "idw"),
         help="astroscrappy: how to fill (meanmask)",
     )
+    parser.add_argument(
+        "--mask",
+        metavar="NAME",
+        help="extension whose pixels that are not 0 are left alone (MASK, if there is one; none: no extension)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing copies (never an input)")
     parser.add_argument("--jobs", type=int, metavar="N", help="files at a time (default: one a core)")
     parser.add_argument("--log", metavar="FILE", help="append a log to FILE")
@@ -145,6 +150,8 @@ def search_options(args: argparse.Namespace) -> dict[str, Any]:
         options |= {"sigclip": args.sigclip, "sigfrac": args.sigfrac, "objlim": args.objlim}
         options |= {"cleantype": args.cleantype, "sepmed": False if args.true_median else None}
     given = {name: value for name, value in options.items() if value is not None}
+    if args.mask is not None:
+        given["mask"] = None if args.mask.lower() == "none" else args.mask
     return {"mode": args.mode, "gain": args.gain, "readnoise": args.readnoise, **given}
 
 
