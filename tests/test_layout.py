@@ -56,8 +56,16 @@ def test_values_are_those_of_astropy(value: Any, comment: str) -> None:
 def test_free_format_is_read_too(card: str) -> None:
     head = "NAXIS   =                    0".ljust(80)
     found = Extension(head + card.ljust(80) + "END".ljust(80), 0).get("VALUE", "missing")
-    expected = fits.Card.fromstring(card.ljust(80)).value
+    expected = fits.Header.fromstring(head + card.ljust(80) + "END".ljust(80)).get("VALUE", "missing")
     assert (found, type(found)) == (expected, type(expected))
+
+
+def test_long_and_lower_case_names_and_values() -> None:
+    cards = [("NAXIS", 0), ("VALUE", "x" * 100), ("HIERARCH long name", 3.5)]
+    unit = Extension(fits.Header(cards).tostring(), 0)
+    assert unit.get("value") == "x" * 100
+    assert unit.get("long name") == 3.5
+    assert unit.get("missing") is None
 
 
 def test_names_inside_of_values_are_no_cards() -> None:
