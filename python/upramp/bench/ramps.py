@@ -276,14 +276,14 @@ def resident() -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Print the table.
+    """Print the table, for the command line.
 
     Parameters
     ----------
     argv : list of str, optional
         Command line.
     """
-    parser = argparse.ArgumentParser(prog="python -m upramp.bench.ramps", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m upramp.bench.ramps", description=__doc__)
     parser.add_argument("--size", type=int, default=512, help="rows and columns (default %(default)s)")
     parser.add_argument("--groups", type=int, default=10, help="groups (default %(default)s)")
     parser.add_argument("--hits", type=float, default=0.03, help="fraction of pixels struck")
