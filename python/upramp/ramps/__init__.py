@@ -8,7 +8,7 @@ from upramp.ramps.casertano import CASERTANO_THRESHOLD, CasertanoFit, fit_casert
 from upramp.ramps.cells import CellLevels, cell_levels
 from upramp.ramps.crcorr import CrcorrFit, CrcorrParams, fit_crcorr
 from upramp.ramps.differences import Covariance, DifferenceFit, fit_differences, search_differences
-from upramp.ramps.fit import FIT_METHODS, JUMP_METHODS, fit
+from upramp.ramps.fitting import FIT_METHODS, JUMP_METHODS, fit
 from upramp.ramps.intervals import Difference, IntervalStats, difference_stats
 from upramp.ramps.jumps import JumpRule, TwoPointJumps, find_jumps
 from upramp.ramps.large_events import LargeEvents, ShowerRule, SnowballRule, find_showers, find_snowballs
