@@ -403,7 +403,7 @@ def mask_pixels(
     quality: NDArray[np.uint16] | None,
     good: NDArray[np.bool_] | None,
     bad: int,
-    swapped: bool,
+    swapped: tuple[bool, bool],
 ) -> None: ...
 def image_statistic(
     image: NDArray[np.float32],

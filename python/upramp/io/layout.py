@@ -277,6 +277,24 @@ class FitsReader:
             C-contiguous, of the extension's shape; its type is the type wanted. Values of another type, or
             scaled by BSCALE and BZERO, are converted.
         """
+        if self.stored_into(index, out) and out.itemsize > 1:
+            _core.swap_big_endian(out.reshape(-1).view(f"u{out.itemsize}"))
+
+    def stored_into(self, index: int, out: NDArray[Any]) -> bool:
+        """Fill `out` with the pixels of an extension, as the file holds them if that is their type.
+
+        Parameters
+        ----------
+        index : int
+            Position in `extensions`.
+        out : ndarray
+            As for :meth:`read_into`.
+
+        Returns
+        -------
+        bool
+            Whether they are still big-endian, whatever the type of `out` says.
+        """
         unit = self.extensions[index]
         if self._compressed is not None:
             try:
@@ -285,15 +303,12 @@ class FitsReader:
                 raise InputError(
                     f"{self.path}[{unit.label}]: fpacked data cannot be read ({error})"
                 ) from error
-            return
+            return False
         scale = unit.scale
         self._stream.seek(unit.offset)
         if self._holds(unit, out.dtype):
-            flat = out.reshape(-1)
-            self._fill(flat.view(np.uint8), unit)
-            if unit.dtype.itemsize > 1:
-                _core.swap_big_endian(flat.view(f"u{unit.dtype.itemsize}"))
-            return
+            self._fill(out.reshape(-1).view(np.uint8), unit)
+            return True
         stored = np.empty(unit.shape, unit.dtype)
         self._fill(stored.reshape(-1).view(np.uint8), unit)
         if unit.dtype.str == ">i2" and scale == (1.0, float(UNSIGNED)):
@@ -302,8 +317,9 @@ class FitsReader:
             _core.swap_big_endian(words)
             words ^= np.uint16(UNSIGNED)
             out[...] = words.reshape(unit.shape)
-            return
+            return False
         out[...] = stored if scale == (1.0, 0.0) else (stored * scale[0] + scale[1])
+        return False
 
     def plane(self, index: int, dtype: DTypeLike) -> NDArray[Any]:
         """Pixels of an extension, read only, without reading them if that can be.

@@ -6,6 +6,7 @@ Headers are read at once and kept; pixels are read when asked for, so that any n
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -173,9 +174,9 @@ class SkyImage:
             given = _read_mask(given, chip.shape)
         masks = [mask for mask in (given, static) if mask is not None]
         with FitsReader(self.path, self._extensions or None) as reader:
-            # Read, not mapped: they are brought to native order where they lie.
+            # Read, not mapped: they are brought to native order where they lie, with those masked that shall be.
             pixels = np.empty(chip.shape, np.float32) if room is None else room.of(chip.shape)
-            reader.read_into(chip.index, pixels)
+            big_endian = reader.stored_into(chip.index, pixels)
             quality = None
             if self.bits is not None:
                 index, kind = self._quality[chip.extver]
@@ -188,7 +189,8 @@ class SkyImage:
         good = np.logical_and.reduce(masks) if masks else None
         swapped = quality is not None and not quality.dtype.isnative
         flags = None if quality is None else quality.view(np.uint16)
-        _core.mask_pixels(pixels, flags, good, ~(self.bits or 0) & 0xFFFF, swapped)
+        swaps = (big_endian and sys.byteorder == "little", swapped)
+        _core.mask_pixels(pixels, flags, good, ~(self.bits or 0) & 0xFFFF, swaps)
         return pixels
 
     def wcs(self, number: int) -> WCS:
