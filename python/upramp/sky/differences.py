@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from upramp import _core
 from upramp._arrays import count_threads
 from upramp.exceptions import InputError
-from upramp.sky.images import SkyImage
+from upramp.sky.images import PixelRooms, SkyImage
 from upramp.sky.overlap import footprint, overlapping
 from upramp.sky.static import Signature, signature
 
@@ -212,11 +212,12 @@ def measure_differences(
         turned[row] = ratio > _FINER or (ratio > 1 / _FINER and ranks[i] > ranks[j])
     ends[turned] = ends[turned, ::-1]
     noise = np.full(len(chips), np.nan)
+    rooms = PixelRooms()
 
     def load(k: int) -> NDArray[np.float32]:
         view = chips[k]
         image = images[view.image]
-        pixels = image.read_good(view.chip, (masks or {}).get(signature(image, view.chip)))
+        pixels = image.read_good(view.chip, (masks or {}).get(signature(image, view.chip)), rooms)
         noise[k], _ = _core.sky_brightness(pixels, image.chips[view.chip].factor)
         if progress is not None:
             progress()
@@ -224,7 +225,9 @@ def measure_differences(
 
     found: list[tuple[NDArray[Any], ...] | None] = [None] * len(ends)
     with ThreadPoolExecutor(1) as reader:
-        for members, rows, held in _batches(chips, ends, memory, load, reader if threads > 1 else None):
+        for members, rows, held in _batches(
+            chips, ends, memory, load, rooms, reader if threads > 1 else None
+        ):
             place = {k: number for number, k in enumerate(members)}
             local = np.array([[place[i], place[j]] for i, j in ends[rows].tolist()], dtype=np.int64)
             nodes = [chips[k].nodes for k in members]
@@ -269,6 +272,7 @@ def _batches(
     ends: NDArray[np.int64],
     memory: int,
     load: Any,
+    rooms: PixelRooms,
     reader: ThreadPoolExecutor | None,
 ) -> Iterable[tuple[list[int], list[int], list[NDArray[np.float32]]]]:
     """Chips to hold together, the pairs among them to work, and their pixels; every pair once."""
@@ -293,7 +297,8 @@ def _batches(
                 spare, key=lambda m: min((turn[p] for p, _ in pairs_of[m] if turn[p] > now), default=10**9)
             )
             spare.remove(worst)
-            del held[worst], bytes_of[worst]
+            del bytes_of[worst]
+            rooms.give_back(held.pop(worst))
         future = coming.pop(k, None)
         held[k] = load(k) if future is None else future.result()
 
@@ -313,7 +318,7 @@ def _batches(
             if part:
                 yield members, [row for _, row in part], [held[m] for m in members]
         for m in [m for m in held if last[m] <= now]:
-            del held[m]
+            rooms.give_back(held.pop(m))
 
 
 def _in_order(pairs_of: Sequence[Sequence[tuple[int, int]]]) -> list[int]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,12 +36,20 @@ if TYPE_CHECKING:
 __all__ = ["Chip", "SkyImage", "Units", "parse_bits", "read_image", "read_images"]
 
 
-class PixelRoom(threading.local):
-    """Room for the pixels of a chip, one a thread, for one after the other: new pages cost as much as reading."""
+class PixelRooms:
+    """Rooms for the pixels of chips, given back to be used again: new pages cost as much as reading.
 
-    _array: NDArray[np.float32] | None = None
+    Parameters
+    ----------
+    spare : int, optional
+        Rooms kept that nobody uses.
+    """
 
-    def of(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+    def __init__(self, spare: int = 2) -> None:
+        self._spare = spare
+        self._free: list[NDArray[np.float32]] = []
+
+    def take(self, shape: tuple[int, int]) -> NDArray[np.float32]:
         """Room of a shape, whatever it holds.
 
         Parameters
@@ -50,9 +57,26 @@ class PixelRoom(threading.local):
         shape : (int, int)
             (ny, nx).
         """
-        if self._array is None or self._array.shape != shape:
-            self._array = np.empty(shape, np.float32)
-        return self._array
+        # Threads take and give at the same time: what the list gives away is nobody else's.
+        while self._free:
+            try:
+                room = self._free.pop()
+            except IndexError:
+                break
+            if room.shape == shape:
+                return room
+        return np.empty(shape, np.float32)
+
+    def give_back(self, room: NDArray[np.float32]) -> None:
+        """Take back what nobody looks at any more.
+
+        Parameters
+        ----------
+        room : ndarray
+            From :meth:`take`.
+        """
+        if len(self._free) < self._spare:
+            self._free.append(room)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +174,7 @@ class SkyImage:
         return pixels
 
     def read_good(
-        self, number: int, static: NDArray[np.bool_] | None = None, room: PixelRoom | None = None
+        self, number: int, static: NDArray[np.bool_] | None = None, rooms: PixelRooms | None = None
     ) -> NDArray[np.float32]:
         """Pixels of a chip, NaN where they are not to be used.
 
@@ -160,8 +184,8 @@ class SkyImage:
             Position in `chips`.
         static : ndarray, (ny, nx) bool, optional
             False for further pixels that are not to be used.
-        room : PixelRoom, optional
-            Where to put them: valid until it is used again.
+        rooms : PixelRooms, optional
+            Where to put them: valid until given back.
 
         Returns
         -------
@@ -175,7 +199,7 @@ class SkyImage:
         masks = [mask for mask in (given, static) if mask is not None]
         with FitsReader(self.path, self._extensions or None) as reader:
             # Read, not mapped: they are brought to native order where they lie, with those masked that shall be.
-            pixels = np.empty(chip.shape, np.float32) if room is None else room.of(chip.shape)
+            pixels = np.empty(chip.shape, np.float32) if rooms is None else rooms.take(chip.shape)
             big_endian = reader.stored_into(chip.index, pixels)
             quality = None
             if self.bits is not None:

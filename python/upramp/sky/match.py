@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upramp.sky.differences import measure_differences, views
-from upramp.sky.images import PixelRoom, SkyImage
+from upramp.sky.images import PixelRooms, SkyImage
 from upramp.sky.overlap import Outline, Overlap, Pixels, find_overlaps
 from upramp.sky.robust import Anchor, Robust, solve_differences
 from upramp.sky.solve import Pair, Solution, merge_pairs, solve_offsets
@@ -149,13 +149,15 @@ def match_levels(
         wanted[overlap.i].append((k, 0, overlap.pixels_i))
         wanted[overlap.j].append((k, 1, overlap.pixels_j))
 
-    room = PixelRoom()
+    rooms = PixelRooms(threads)
 
     def measure(chip: int) -> list[Measured]:
         number, c = chips[chip]
         image = images[number]
-        pixels = image.read_good(c, masks.get(signature(image, c)), room)
-        return statistic.measure_regions(pixels, [region for _, _, region in wanted[chip]], threads=1)
+        pixels = image.read_good(c, masks.get(signature(image, c)), rooms)
+        levels = statistic.measure_regions(pixels, [region for _, _, region in wanted[chip]], threads=1)
+        rooms.give_back(pixels)
+        return levels
 
     busy = [chip for chip, regions in enumerate(wanted) if regions]
     found: dict[tuple[int, int], Measured] = {}

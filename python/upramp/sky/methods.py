@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from upramp._arrays import count_threads
 from upramp.exceptions import InputError
-from upramp.sky.images import PixelRoom, SkyImage
+from upramp.sky.images import PixelRooms, SkyImage
 from upramp.sky.match import Match, absolute_offsets, match_differences, match_levels
 from upramp.sky.static import Signature, signature, static_masks
 from upramp.sky.statistic import Measured, SkyStatistic
@@ -302,14 +302,17 @@ def _measure_all(
     progress: Callable[[], None] | None = None,
 ) -> tuple[tuple[Measured, ...], ...]:
     """Statistic of every chip."""
-    room = PixelRoom()
+    rooms = PixelRooms(threads)
 
     def measure(image: SkyImage) -> tuple[Measured, ...]:
-        chips = range(len(image.chips))
-        found = tuple(how.measure(image.read_good(c, masks.get(signature(image, c)), room)) for c in chips)
+        found = []
+        for c in range(len(image.chips)):
+            pixels = image.read_good(c, masks.get(signature(image, c)), rooms)
+            found.append(how.measure(pixels))
+            rooms.give_back(pixels)
         if progress is not None:
             progress()
-        return found
+        return tuple(found)
 
     with ThreadPoolExecutor(min(threads, len(images))) as pool:
         return tuple(pool.map(measure, images))

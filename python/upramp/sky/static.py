@@ -36,7 +36,7 @@ def signature(image: SkyImage, number: int) -> Signature:
         Detector, chip (CCDCHIP, or EXTVER) and shape.
     """
     chip = image.chips[number]
-    return image.detector, int(chip.header.get("CCDCHIP", chip.extver)), chip.shape
+    return image.detector, int(chip.unit.get("CCDCHIP", chip.extver)), chip.shape
 
 
 def static_masks(
