@@ -151,7 +151,7 @@ def inverse_sensitivity(label: str, keyword: str, header: Extension, primary: Ex
     keyword : str
         Its card, such as PHOTFLAM, in the extension or else the file.
     header, primary : Extension
-        They.
+        The extension and the primary header-data unit.
 
     Returns
     -------

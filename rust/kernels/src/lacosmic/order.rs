@@ -88,7 +88,7 @@ impl simd::Loop for Split<'_> {
             for (x, value) in plane.iter().enumerate() {
                 let out = (skip[x] != 0) | hit[x];
                 left_out += u32::from(out);
-                // Above all that is wanted, and above no limit of the search.
+                // What does not count goes above all limits.
                 good[x] = if out | value.is_nan() { f32::INFINITY } else { *value };
             }
             let limits = [f32::NEG_INFINITY, low, high, f32::INFINITY];
