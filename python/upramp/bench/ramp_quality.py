@@ -31,6 +31,8 @@ HIT_RATES = (0.0, 0.3, 30.0)
 SIGMAS = (4.0, 5.0, 6.0, 8.0, 10.0, 20.0, 100.0, 1000.0)
 SEARCHES = (3.0, 4.5)
 """Range of thresholds at which ours is compared with another search."""
+LOW = 3.8
+"""Threshold at which noise is taken for hits often enough to be counted."""
 MANY = 500_000
 """Ramps to tell how many differences without hits are left out: one in ten thousand is."""
 LOOSE = "two-point + OLS_C"
@@ -97,6 +99,23 @@ def alike(pattern: Pattern, rate: float, other: Peer, seed: int) -> float:
         else:
             high = middle
     return high
+
+
+def fewer_false(pattern: Pattern, rate: float, seed: int) -> float:
+    """Differences without hits that the search for gains leaves out, over those of the search for any hits.
+
+    Parameters
+    ----------
+    pattern : Pattern
+        The reads.
+    rate : float
+        Count rate.
+    seed : int
+        Seed of the random numbers.
+    """
+    sample = simulate_ramps(pattern, rate, MANY, (seed, 9))
+    known = sample.cube, pattern.times, pattern.read_noise, LOW
+    return float(ours(*known, "gains").left_out.sum() / ours(*known).left_out.sum())
 
 
 def judge_undisturbed(pattern: Pattern, rate: float, answer: Answer) -> Undisturbed:
@@ -229,6 +248,8 @@ def _hits(name: str, pattern: Pattern, peers: dict[str, Peer], n: int, seed: int
                 found = f"{100 * q.found:.0f} %" if missed == 0 or missed > 0.5 else f"{100 - missed:.2f} %"
                 cells.append(f"{found}{whole}{rms}")
             _print_row(peer, cells)
+        share = fewer_false(pattern, rate, seed)
+        print(f"\nGains of {LOW:g} sigma: {share:.3f} of the false flags of the search for any hits.")
     return broken
 
 

@@ -89,7 +89,7 @@ def fit(
         The fit, see Notes.
     jumps : {"auto", "likelihood", "gains", "twopoint", "calwf3", "casertano"} or None, optional
         The search for hits; None: none. "auto" is calwf3's own for calwf3, else "likelihood". "gains" is the
-        likelihood search for hits that add charge to a rate that is not negative: half the false ones, and far
+        likelihood search for hits that add charge to a rate that is not negative: about half the false ones, far
         fewer where there is no signal.
     sigma : float or (float, float), optional
         Threshold of the search: deviation of a normal distribution as unlikely as a hit must be (default 4.5; 4 for

@@ -23,7 +23,7 @@
 //! ```
 //!
 //! two likewise with `v` and `(q, o)` in place of `z` and `(P, Q)`; if the rate of the whole ramp is negative, `U a^2` is
-//! added to every `dchi2`. Noise that looks like a hit has half the chances, and in ramps without signal far fewer: it
+//! added to every `dchi2`. Noise that looks like a hit has about half the chances, and in ramps without signal far fewer: it
 //! takes a negative rate to look so.
 
 use super::covariance::Covariance;
